@@ -1,0 +1,1 @@
+"""The coordinator: leadership, rescue of the dead, the launcher."""

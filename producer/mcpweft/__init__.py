@@ -1,0 +1,1 @@
+"""mcpweft: enqueue MCP tool calls from any service."""

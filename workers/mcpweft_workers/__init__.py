@@ -1,0 +1,1 @@
+"""The worker: one process bound to one MCP server."""
