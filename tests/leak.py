@@ -1,0 +1,103 @@
+"""What a test must not leave behind: keys that nobody will delete, and processes.
+
+Fixtures in `conftest.py` stand above; below are a store's keys and the kernel's table of processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from waiting import until_sync
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import redis
+
+OWNED = {
+    "bell": "the pool's: a worker that waits takes its token",
+    "dead": "dead letters, bounded by age: the leader drops old ones",
+    "delayed": "retries: each fetch takes what is due, a request's end takes its own",
+    "epoch": "the highest leader seen: must outlive every leader",
+    "expiry": "the index of deadlines: a request's end takes its own entry",
+    "lead": "the leader's lease, which carries its expiry inside",
+    "members": "the fleet: retire and reclaim take each worker out",
+    "pool": "durable: removed by an admin only",
+    "pools": "the register of pools: durable, like each pool",
+    "q:*": "the work streams: durable, an entry goes with its ack",
+    "readers": "epochs of readers: retire takes each out",
+    "safe": "which tools may run twice: goes with the pool",
+    "stat": "counters of the pool: go with the pool",
+    "tools": "schemas of the tools: go with the pool",
+    "usable": "usable workers: each entry carries its expiry",
+}
+"""Keys that may lack a TTL, by what follows `mcpweft:<namespace>:{capability}:`, each with its owner."""
+
+
+def delete_keys(client: redis.Redis | redis.RedisCluster, namespace: str) -> list[str]:
+    """Delete every key of `namespace`; return those that had neither a TTL nor an owner."""
+    leaked: list[str] = []
+    for raw in list(client.scan_iter(match=f"mcpweft:{namespace}:*", count=1000)):
+        key = bytes(raw).decode()
+        if client.ttl(key) == -1 and not _owned(key):
+            leaked.append(key)
+        client.delete(key)
+    return sorted(leaked)
+
+
+def _owned(key: str) -> bool:
+    tail = key.partition("}:")[2]
+    return any(fnmatchcase(tail, pattern) for pattern in OWNED)
+
+
+def end_processes(find: Callable[[], set[int]], within: float = 2.0) -> list[str]:
+    """Give what `find` returns `within` seconds to end; kill the rest and return a line about each."""
+    with contextlib.suppress(AssertionError):
+        until_sync(lambda: not find(), within)
+    left = sorted(find())
+    lines = [f"{pid}: {_command(pid)}" for pid in left]
+    for pid in left:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return lines
+
+
+def ours(mark: str) -> set[int]:
+    """Return the living processes that this one started, at any remove."""
+    parents = _living()
+    found = {os.getpid()}
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    found = (found | marked(mark)) - {os.getpid()}
+    return {pid for pid in found if "multiprocessing.resource_tracker" not in _command(pid)}
+
+
+def marked(mark: str) -> set[int]:
+    """Return the living processes with `mark` in their environment, the one trace that an orphan keeps."""
+    return {pid for pid in _living() if mark.encode() in _read(pid, "environ")}
+
+
+def _living() -> dict[int, int]:
+    """Return each living process's parent; a zombie is dead and waits for its parent only."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        fields = _read(int(entry.name), "stat").rpartition(b")")[2].split()  # a name may hold anything
+        if fields and fields[0] not in {b"Z", b"X"}:
+            parents[int(entry.name)] = int(fields[1])
+    return parents
+
+
+def _command(pid: int) -> str:
+    return _read(pid, "cmdline").replace(b"\0", b" ").decode(errors="replace").strip()
+
+
+def _read(pid: int, name: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    except OSError:  # it has just ended, or is not ours to look into
+        return b""
