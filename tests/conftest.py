@@ -13,7 +13,7 @@ import leak
 import realredis
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -39,19 +39,20 @@ def store_of(no_process_left: None) -> Iterator[Callable[[str], str]]:
 
         def url(kind: str) -> str:
             if kind not in urls:
-                urls[kind] = stack.enter_context(_store(kind)).url
+                urls[kind] = stack.enter_context(_store(kind))
             return urls[kind]
 
         yield url
 
 
-def _store(kind: str) -> realredis.RedisServer | realredis.RedisCluster:
+@contextlib.contextmanager
+def _store(kind: str) -> Generator[str]:
     binary = realredis.find(kind)
     if binary is None:
         pytest.skip(f"no server for {kind!r}: redis-server is not on PATH")
-    if kind == "cluster":
-        return realredis.RedisCluster(binary)
-    return realredis.RedisServer(binary)
+    family = realredis.RedisCluster if kind == "cluster" else realredis.RedisServer
+    with family(binary) as store:
+        yield store.url
 
 
 @pytest.fixture(scope="session")

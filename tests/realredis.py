@@ -13,7 +13,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, cast
 
@@ -244,7 +243,7 @@ class RedisCluster:
             for node in self.nodes[1:]:
                 clients[0].cluster("MEET", "127.0.0.1", node.port, _bus(node.port))
             for client in clients:
-                until_sync(partial(_well, client), within=_START_WITHIN * 2)
+                _await_well(client)
 
     def close(self) -> None:
         """Kill all nodes and delete their folders."""
@@ -298,6 +297,9 @@ def _closing(node: RedisServer) -> Generator[redis.Redis]:
         client.close()
 
 
-def _well(client: redis.Redis) -> bool:
-    info = cast("dict[str, str]", client.cluster("INFO"))
-    return (info["cluster_state"], info["cluster_known_nodes"]) == ("ok", "3")
+def _await_well(node: redis.Redis) -> None:
+    def well() -> bool:
+        info = cast("dict[str, str]", node.cluster("INFO"))
+        return (info["cluster_state"], info["cluster_known_nodes"]) == ("ok", "3")
+
+    until_sync(well, within=2 * _START_WITHIN)
