@@ -1,0 +1,1 @@
+"""Benchmarks, a module each; `scripts/bench NAME` runs one."""
