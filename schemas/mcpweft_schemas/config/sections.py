@@ -1,0 +1,200 @@
+"""The tables of `mcpweft.toml`, but for `[servers.<name>]`: each key with its default and its meaning.
+
+Above stands `root`, which puts them together. The descriptions here are the configuration reference:
+`scripts/configuration_reference.py` prints them. This module must never read a file or the environment.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Self
+
+from pydantic import Field, field_validator, model_validator
+
+from mcpweft_schemas.config.quantity import Count, Duration, Port, Section, Share, Size
+
+
+class Eviction(StrEnum):
+    """What is done about a store that may throw keys away when its memory is full."""
+
+    REFUSE = "refuse"
+    """Start only where `maxmemory-policy` is `noeviction`."""
+    ACCEPT_VOLATILE = "accept-volatile"
+    """Start under a `volatile-*` policy too: keys with a TTL (replies, stored outcomes, settled records) may vanish."""
+
+
+class Durability(StrEnum):
+    """What an accepted request survives."""
+
+    FAST = "fast"
+    """The store's own habit: with AOF everysec, a crash of its machine may cost a second or more."""
+    FSYNC = "fsync"
+    """The store has written it to its disk."""
+    REPLICATED = "replicated"
+    """At least one replica has it."""
+
+
+class BreakerKind(StrEnum):
+    """What the breaker's window holds."""
+
+    TIME = "time"
+    """The outcomes of the last `window`."""
+    COUNT = "count"
+    """The last `count` outcomes."""
+
+
+class RedisConfig(Section):
+    """The store."""
+
+    url: str | None = Field(
+        None,
+        repr=False,  # it may hold a password
+        description="Where the store is: `redis://`, `rediss://` (TLS) or `unix://`. Unset: `mcpweft up` starts one "
+        "of its own, and everything else looks for a running `up`. `MCPWEFT_URL` sets it too.",
+    )
+    eviction: Eviction = Field(
+        Eviction.REFUSE,
+        description="What to do about a store that may evict keys. `accept-volatile` starts under a `volatile-*` "
+        "policy, where replies, stored outcomes and idempotency keys may vanish.",
+    )
+    durability: Durability = Field(
+        Durability.FAST,
+        description="What an accepted request survives: `fast` as the store is set up, `fsync` the store's crash, "
+        "`replicated` the loss of its machine. Checked at the start against what the store offers.",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _known_scheme(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("Write a URL that starts with redis://, rediss:// or unix://")
+        return value
+
+
+class QueueConfig(Section):
+    """The queue of each pool: its bounds, and how long what is over is kept."""
+
+    bound: Count = Field(
+        10_000, description="Requests that a pool holds at most, those in the works included."
+    )
+    max_bytes: Size = Field(256 << 20, description="Bytes of requests that a pool holds at most.")
+    low_at: Share = Field(0.60, description="Fill level from which requests of class low are refused.")
+    normal_at: Share = Field(0.85, description="Fill level from which class normal is refused.")
+    high_at: Share = Field(0.95, description="Fill level from which class high is refused.")
+    result_ttl: Duration = Field(
+        3600.0, description="How long the outcome of a submitted request can be fetched."
+    )
+    idempotency_ttl: Duration = Field(
+        86_400.0, description="How long an idempotency key stands for its outcome, from that outcome on."
+    )
+    dead_ttl: Duration = Field(604_800.0, description="How long dead letters are kept for replay.")
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if not self.low_at <= self.normal_at <= self.high_at:
+            raise ValueError(
+                f"queue.low_at ({self.low_at:g}), normal_at ({self.normal_at:g}) and high_at ({self.high_at:g}) "
+                "must not fall: a better class is never refused before a worse one"
+            )
+        return self
+
+
+class CallConfig(Section):
+    """What a request is given when its caller does not say."""
+
+    timeout: Duration = Field(
+        120.0,
+        description="Total time of a call, from enqueue to outcome. Must cover every attempt and backoff.",
+    )
+    submit_timeout: Duration = Field(3600.0, description="Total time of a submitted request.")
+    attempt_timeout: Duration = Field(
+        30.0, description="Time of one attempt on a server. Servers and tools may have their own."
+    )
+    max_attempts: Count = Field(
+        3, description="Deliveries that a request is charged for at most, all layers together."
+    )
+    backoff: Duration = Field(
+        1.0, description="Longest wait before the second attempt on the same server; doubles, with full jitter. "
+        "Another server may try at once.",
+    )  # fmt: skip
+    backoff_max: Duration = Field(10.0, description="What that wait grows to at most.")
+    outstanding: Count = Field(10_000, description="Requests that one producer has open at most; more wait.")
+
+
+class WorkerConfig(Section):
+    """Each worker, the process bound to one MCP server."""
+
+    heartbeat: Duration = Field(0.25, description="How often a worker says that it lives.")
+    dead_after: Duration = Field(1.0, description="Silence after which a worker counts as dead.")
+    grace: Duration = Field(
+        10.0, description="Time that running calls have to finish when a worker is told to stop."
+    )
+    hung_after: Duration | None = Field(
+        None,
+        description="Silence of a server with calls in flight after which it is restarted. Unset: only once an attempt "
+        "has timed out as well, because a busy server is not a dead one.",
+    )
+    max_result: Size = Field(
+        16 << 20, description="Largest outcome that is kept; a larger one is RESULT_TOO_LARGE."
+    )
+    inline_result: Size = Field(
+        1 << 20,
+        description="Largest outcome that travels in the reply itself; larger ones are fetched when read.",
+    )
+    host: str = Field("127.0.0.1", description="Address that `port` listens on.")
+    port: Port | None = Field(
+        None, description="Port of /healthz, /readyz and /metrics. Unset: none. 0: any free one."
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.dead_after < 2 * self.heartbeat:
+            raise ValueError(
+                f"worker.dead_after ({self.dead_after:g}s) is under two heartbeats ({self.heartbeat:g}s each), so "
+                "one late beat would kill a healthy worker: raise dead_after or lower heartbeat"
+            )
+        if self.inline_result > self.max_result:
+            raise ValueError("worker.inline_result is over worker.max_result: lower it, or raise max_result")
+        return self
+
+
+class BreakerConfig(Section):
+    """The breaker of each server: when calls stop going to it, and when they are let back."""
+
+    failure_threshold: Count = Field(5, description="Failures in a row that open it.")
+    kind: BreakerKind = Field(
+        BreakerKind.TIME,
+        description="Whether the window is the last `window` of time or the last `count` outcomes.",
+    )
+    window: Duration = Field(300.0, description='The window\'s length, for `kind = "time"`.')
+    count: Count = Field(100, description='The window\'s length in outcomes, for `kind = "count"`.')
+    min_calls: Count = Field(10, description="Outcomes that the window must hold before a rate may open it.")
+    failure_rate: Share = Field(0.5, description="Opens when more than this part of the window failed.")
+    slow_call: Duration | None = Field(None, description="A call that took longer is slow. Unset: none is.")
+    slow_rate: Share = Field(0.5, description="Opens when more than this part of the window was slow.")
+    recovery: Duration = Field(60.0, description="Time open, before probes are let through.")
+    probes: Count = Field(3, description="Probes let through half open; when all of them succeed, it closes.")
+
+
+class CoordinatorConfig(Section):
+    """The control plane."""
+
+    lease: Duration = Field(
+        0.75, description="How long the leader leads without renewing; another one takes over after that."
+    )
+    sweep: Duration = Field(
+        0.1, description="How often the leader looks for dead workers and overdue requests."
+    )
+    host: str = Field("127.0.0.1", description="Address that `port` listens on.")
+    port: Port | None = Field(
+        None, description="Port of /healthz, /readyz and /metrics. Unset: none. 0: any free one."
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.sweep > self.lease / 2:
+            raise ValueError(
+                f"coordinator.sweep ({self.sweep:g}s) is over half of coordinator.lease ({self.lease:g}s), which is "
+                "renewed with it: lower sweep or raise lease"
+            )
+        return self

@@ -1,0 +1,217 @@
+"""One MCP server: how it is reached, what it offers, how much it takes and what is safe to repeat.
+
+Above stands `root`, which names it; the worker and the launcher read it. This module must never read a
+file or the environment: what an `mcp.json` says comes through `mcpweft_schemas.mcpjson`.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from pathlib import Path  # noqa: TC003  # pydantic reads the annotation
+from typing import Any, Self
+
+from pydantic import Field, PrivateAttr, field_validator, model_validator
+
+from mcpweft_schemas.config.quantity import Count, Duration, Name, Section
+
+
+class Transport(StrEnum):
+    """How a worker talks to its server."""
+
+    STDIO = "stdio"
+    """A child process, over its standard input and output."""
+    HTTP = "http"
+    """Streamable HTTP."""
+    SSE = "sse"
+    """HTTP with server-sent events, the transport before streamable HTTP."""
+    APP = "app"
+    """A Python object in the worker itself."""
+
+    @property
+    def local(self) -> bool:
+        """Whether the server's code is the operator's own choice to run."""
+        return self in (Transport.STDIO, Transport.APP)
+
+
+class Start(StrEnum):
+    """When the launcher starts a server's workers."""
+
+    EAGER = "eager"
+    """With the fabric."""
+    LAZY = "lazy"
+    """On the first request for one of its capabilities."""
+
+
+class State(StrEnum):
+    """What a server remembers from call to call, so how far it may be replicated."""
+
+    NONE = "none"
+    """Nothing that matters: replicate at will."""
+    EXCLUSIVE = "exclusive"
+    """Something that two processes would spoil: one worker in the whole fleet, by a fenced lease."""
+    SESSION = "session"
+    """Something for each session; means exclusive until sessions can be pinned."""
+
+
+_ERAS = re.compile(r"auto|legacy|\d{4}-\d{2}-\d{2}")
+_APP = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+
+def _transport_of(data: dict[str, Any]) -> Transport:
+    if data.get("app"):
+        return Transport.APP
+    url = data.get("url")
+    if not url:
+        return Transport.STDIO
+    # The old transport's endpoint is called so by every SDK; nothing else in a URL tells the two apart.
+    return Transport.SSE if url.split("?")[0].rstrip("/").endswith("/sse") else Transport.HTTP
+
+
+def _concurrency_of(data: dict[str, Any]) -> int:
+    return 8 if data.get("transport", Transport.STDIO).local else 16
+
+
+def _trust_of(data: dict[str, Any]) -> bool:
+    return bool(data.get("transport", Transport.HTTP).local)
+
+
+class ServerConfig(Section):
+    """One MCP server.
+
+    Exactly one of `command`, `url` and `app` says what it is.
+
+    `concurrency` is 8 for stdio and app servers: the SDKs' servers answer several calls at once from one event
+    loop, so 1 would leave them idle while a call waits for I/O, and a tool that computes gains nothing beyond
+    a few. It is 16 for HTTP servers, which have more than one connection and often more than one process behind them.
+    """
+
+    command: str | None = Field(None, min_length=1, description="Program of a stdio server.")
+    args: tuple[str, ...] = Field((), description="Its arguments.")
+    env: dict[str, str] = Field(
+        default_factory=dict[str, str],
+        repr=False,  # it holds tokens
+        description="Environment variables it gets on top of a small safe set.",
+    )
+    cwd: Path | None = Field(
+        None, description="Directory it starts in; a relative one is seen from the file that says so."
+    )
+    url: str | None = Field(None, description="Address of an HTTP server.")
+    headers: dict[str, str] = Field(
+        default_factory=dict[str, str], repr=False, description="HTTP headers sent with each request to it."
+    )
+    app: str | None = Field(
+        None, description="A Python server object to run in the worker, as `module:name`."
+    )
+    transport: Transport = Field(
+        default_factory=_transport_of,
+        description="How it is spoken to. Unset: by what is set of `command`, `url` and `app`; a URL that ends in "
+        "`/sse` is sse, any other http.",
+        json_schema_extra={"default_text": "by `command`, `url`, `app`"},
+    )
+    capabilities: tuple[Name, ...] = Field(
+        (),
+        description="Pools that it serves. Unset: one of its own name, made legal by the slug rule.",
+        json_schema_extra={"default_text": "its own name"},
+    )
+    concurrency: Count = Field(
+        default_factory=_concurrency_of,
+        description="Calls that it runs at once. It is the server's: several workers of one URL divide it.",
+        json_schema_extra={"default_text": "8 for stdio and app, 16 for http and sse"},
+    )
+    workers: int = Field(1, ge=0, description="Workers that the launcher keeps for it.")
+    start: Start = Field(
+        Start.EAGER, description="Whether its workers start with the fabric or on the first request."
+    )
+    idle_stop: Duration | None = Field(
+        None,
+        description="Idle time after which its workers are stopped until the next request. Unset: never.",
+    )
+    state: State = Field(
+        State.NONE,
+        description="What it remembers between calls. `exclusive` and `session`: one worker in the whole fleet.",
+    )
+    mode: str = Field(
+        "auto",
+        description="Protocol era: `auto` asks the server, `legacy` shakes hands as before 2026, a date such as "
+        "`2026-07-28` takes that version unasked. `legacy` starts old or slow servers faster.",
+    )
+    idempotent: tuple[str, ...] = Field(
+        (),
+        description="Tools that are safe to run twice, as names or patterns such as `get_*`. They are retried.",
+    )
+    trust_annotations: bool = Field(
+        default_factory=_trust_of,
+        description="Whether its own word (`readOnlyHint`, `idempotentHint`) makes a tool safe to run twice.",
+        json_schema_extra={"default_text": "true for stdio and app, false for http and sse"},
+    )
+    attempt_timeout: Duration | None = Field(
+        None, description="Time of one attempt on it. Unset: `call.attempt_timeout`."
+    )
+    tool_timeouts: dict[str, Duration] = Field(
+        default_factory=dict[str, float],
+        description="Time of one attempt by tool name or pattern; the first that fits is taken.",
+    )
+    hung_after: Duration | None = Field(None, description="As `worker.hung_after`, for this server.")
+    disabled: bool = Field(False, description="Leave it out.")  # noqa: FBT003  # a default, not a flag argument
+
+    _name: str = PrivateAttr("")
+
+    @property
+    def name(self) -> str:
+        """The name it has in the file, as written."""
+        return self._name
+
+    def named(self, name: str, capability: str) -> Self:
+        """Return this server under its name, serving `capability` if it names none itself."""
+        twin = self.model_copy(update={} if self.capabilities else {"capabilities": (capability,)})
+        twin._name = name  # noqa: SLF001  # its own class
+        return twin
+
+    def is_idempotent(self, tool: str) -> bool:
+        """Return whether the operator said that `tool` may run twice."""
+        return any(fnmatchcase(tool, pattern) for pattern in self.idempotent)
+
+    def timeout_of(self, tool: str, otherwise: float) -> float:
+        """Return the seconds that one attempt of `tool` may take here, `otherwise` where nothing is said."""
+        for pattern, span in self.tool_timeouts.items():
+            if fnmatchcase(tool, pattern):
+                return span
+        return self.attempt_timeout if self.attempt_timeout is not None else otherwise
+
+    @field_validator("url")
+    @classmethod
+    def _web(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("Write a URL that starts with http:// or https://")
+        return value
+
+    @field_validator("app")
+    @classmethod
+    def _importable(cls, value: str | None) -> str | None:
+        if value is not None and not _APP.fullmatch(value):
+            raise ValueError('Write it as "module:name", such as "shop.tools:server"')
+        return value
+
+    @field_validator("mode")
+    @classmethod
+    def _era(cls, value: str) -> str:
+        if not _ERAS.fullmatch(value):
+            raise ValueError('Write "auto", "legacy", or a protocol version such as "2026-07-28"')
+        return value
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Self:
+        ways = {"command": self.command, "url": self.url, "app": self.app}
+        given = [key for key, value in ways.items() if value]
+        if len(given) != 1:
+            raise ValueError(
+                "It needs one of command, url and app, to say what to run"
+                if not given
+                else f"It has {' and '.join(given)}: keep one of them"
+            )
+        fits = {"command": ("stdio",), "url": ("http", "sse"), "app": ("app",)}[given[0]]
+        if self.transport not in fits:
+            raise ValueError(f'With {given[0]}, transport is {" or ".join(fits)}, not "{self.transport}"')
+        return self

@@ -1,0 +1,254 @@
+"""The link to the store: one address, one way to run a command, one way to wait on a key.
+
+Above stands `store`, the only module that says what to run. Below is redis-py, 5.2 to 8.x, plain, by
+Sentinel or on a Cluster. No command is ever repeated here: a mutation whose answer was lost may have
+happened, and only a move knows how to ask again.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any, Self, cast
+from urllib.parse import parse_qs, urlsplit
+
+from redis import asyncio as aioredis
+from redis import exceptions as trouble
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from mcpweft_schemas.errors import ConnectionFailedError, InvalidConfigError, ResourceExhaustedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from redis.credentials import CredentialProvider
+
+BLOCK_S = 2.0
+"""No command waits longer than this for something to happen, s."""
+_COMMAND_TIMEOUT_S = 5.0
+_BLOCKING_TIMEOUT_S = BLOCK_S + 3.0  # a longer block than the socket's timeout storms on a half-open link
+
+_UNREACHABLE = (
+    trouble.ConnectionError,
+    trouble.TimeoutError,
+    trouble.BusyLoadingError,
+    trouble.ReadOnlyError,
+    trouble.ClusterDownError,
+    trouble.TryAgainError,
+    trouble.MovedError,
+    trouble.AskError,
+    trouble.MasterDownError,
+    OSError,
+)
+_REFUSED = (trouble.AuthenticationError, trouble.AuthorizationError, trouble.NoPermissionError)
+
+
+class StoreUnreachableError(ConnectionFailedError):
+    """The store did not answer; whether the command took effect is not known."""
+
+
+class StoreRefusedError(ConnectionFailedError):
+    """The store refused the credentials or the command; trying again will not help."""
+
+    retryable = False
+
+
+def _options() -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "retry": Retry(NoBackoff(), 0),
+        "socket_connect_timeout": 3.0,
+        "decode_responses": False,
+        "protocol": 2,  # the answers' shapes differ in RESP3, and its default has changed between versions
+    }
+    return options
+
+
+def _keepalive() -> dict[str, Any]:
+    return {"socket_keepalive": True} if hasattr(socket, "SO_KEEPALIVE") else {}
+
+
+class Waiter:
+    """One connection of its own to the node that holds a key, for commands that block."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._id: int | None = None
+
+    async def run(self, *command: Any) -> Any:
+        """Run a command that may block up to `BLOCK_S`; raise StoreUnreachableError on a broken link."""
+        try:
+            if self._id is None:
+                self._id = int(await self._client.execute_command("CLIENT", "ID"))
+            return await self._client.execute_command(*command)
+        except Exception as error:
+            self._id = None
+            raise _named(error) from error
+
+    @property
+    def id(self) -> int | None:
+        """The connection's number on its node while one is open, for `Link.unblock`."""
+        return self._id
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._client.aclose()
+
+
+def _named(error: Exception) -> Exception:
+    """Return what a failure of redis-py is called here; what a script answered stays as it is."""
+    if isinstance(error, _REFUSED):
+        return StoreRefusedError(
+            f"the store refused the connection or a command: {error}",
+            advice="Check the user, password and ACL of the store's URL.",
+        )
+    if isinstance(error, trouble.OutOfMemoryError):
+        return ResourceExhaustedError(
+            "the store is out of memory", advice="Raise its maxmemory or wait until work has drained."
+        )
+    if isinstance(error, trouble.ResponseError) and not isinstance(error, _UNREACHABLE):
+        if "OOM" in str(error):
+            return ResourceExhaustedError(
+                "the store is out of memory", advice="Raise its maxmemory or wait until work has drained."
+            )
+        return error
+    if isinstance(error, (*_UNREACHABLE, trouble.RedisError)):
+        return StoreUnreachableError(
+            f"the store could not be reached: {str(error) or type(error).__name__}",
+            advice="Check that it runs and that its URL is right.",
+        )
+    return error
+
+
+class Link:
+    """An open way to one store."""
+
+    def __init__(self, url: str, client: Any, make_waiter: Callable[[str], Any]) -> None:
+        self.url = url
+        self._client = client
+        self._make_waiter = make_waiter
+
+    @classmethod
+    def to(cls, url: str, credentials: CredentialProvider | None = None) -> Link:
+        """Make a link for a URL; nothing is sent before the first command.
+
+        `redis://`, `rediss://` and `unix://` name one server, `redis+cluster://` (or `rediss+cluster://`) any
+        node of a Cluster, `redis+sentinel://host:port,host:port/service` the master that Sentinels know.
+        Raises InvalidConfigError for any other scheme.
+        """
+        scheme, _, rest = url.partition("://")
+        extra: dict[str, Any] = {"credential_provider": credentials} if credentials else {}
+        if scheme in {"redis+cluster", "rediss+cluster"}:
+            return _cluster(url, f"{scheme.partition('+')[0]}://{rest}", extra)
+        if scheme in {"redis+sentinel", "rediss+sentinel"}:
+            return _sentinel(url, extra)
+        if scheme not in {"redis", "rediss", "unix"}:
+            raise InvalidConfigError(
+                f"the store's URL {url!r} has no scheme that is known",
+                advice="Use redis://, rediss://, unix://, redis+cluster:// or redis+sentinel://.",
+            )
+        tcp = {} if scheme == "unix" else _keepalive()
+
+        def client(timeout: float, **more: Any) -> Any:
+            return aioredis.Redis.from_url(url, socket_timeout=timeout, **_options(), **tcp, **extra, **more)
+
+        return cls(
+            url,
+            client(_COMMAND_TIMEOUT_S),
+            lambda _: client(_BLOCKING_TIMEOUT_S, single_connection_client=True),
+        )
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether keys of different capabilities may lie on different nodes."""
+        return "+cluster" in self.url
+
+    async def run(self, *command: Any) -> Any:
+        """Run one command. Raises StoreUnreachableError, StoreRefusedError, ResourceExhaustedError.
+
+        A script's own error answer comes as redis-py's ResponseError (NoScriptError among them).
+        """
+        try:
+            return await self._client.execute_command(*command)
+        except Exception as error:
+            named = _named(error)
+            if named is error:
+                raise
+            raise named from error
+
+    def waiter(self, key: str) -> Waiter:
+        """Open a connection of its own to the node that holds `key`."""
+        return Waiter(self._make_waiter(key))
+
+    async def unblock(self, waiter: Waiter, key: str) -> None:
+        """Wake a waiter's blocked command, which then answers as if its time were over."""
+        if waiter.id is None:
+            return
+        if self.is_cluster:
+            node = self._client.get_node_from_key(key)
+            await self._client.execute_command("CLIENT", "UNBLOCK", waiter.id, target_nodes=node)
+        else:
+            await self.run("CLIENT", "UNBLOCK", waiter.id)
+
+    async def close(self) -> None:
+        """Close every connection but those of waiters, which their owners close."""
+        await self._client.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+def _cluster(url: str, plain: str, extra: dict[str, Any]) -> Link:
+    from redis.asyncio.cluster import RedisCluster  # noqa: PLC0415  # slow to import and rarely needed
+
+    cluster = cast(
+        "Any", RedisCluster.from_url(plain, socket_timeout=_COMMAND_TIMEOUT_S, **_cluster_options(), **extra)
+    )
+
+    def waiter(key: str) -> Any:
+        node = cluster.get_node_from_key(key)
+        more: dict[str, Any] = _options() | _keepalive() | extra
+        if plain.startswith("rediss"):
+            more["ssl"] = True
+        parts = urlsplit(plain)
+        return aioredis.Redis(
+            host=node.host,
+            port=node.port,
+            username=parts.username,
+            password=parts.password,
+            socket_timeout=_BLOCKING_TIMEOUT_S,
+            single_connection_client=True,
+            **more,
+        )
+
+    return Link(url, cluster, waiter)
+
+
+def _cluster_options() -> dict[str, Any]:
+    return {"socket_connect_timeout": 3.0, "cluster_error_retry_attempts": 0, "protocol": 2} | _keepalive()
+
+
+def _sentinel(url: str, extra: dict[str, Any]) -> Link:
+    from redis.asyncio.sentinel import Sentinel  # noqa: PLC0415  # slow to import and rarely needed
+
+    parts = urlsplit(url)
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    service, _, db = parts.path.strip("/").partition("/")
+    if not service:
+        raise InvalidConfigError(
+            f"the Sentinel URL {url!r} names no service", advice="Write redis+sentinel://host:port/service."
+        )
+    options = _options() | _keepalive() | extra
+    options |= {"db": int(db or 0), "username": parts.username, "password": parts.password}
+    if parts.scheme.startswith("rediss"):
+        options["ssl"] = True
+    watch = {"password": word[0]} if (word := parse_qs(parts.query).get("sentinel_password")) else {}
+    addresses = [(h.rpartition(":")[0] or h, int(h.rpartition(":")[2] or 26379)) for h in hosts]
+    sentinel: Any = cast("Any", Sentinel)(addresses, sentinel_kwargs=watch | {"socket_connect_timeout": 3.0})
+    return Link(
+        url,
+        sentinel.master_for(service, socket_timeout=_COMMAND_TIMEOUT_S, **options),
+        lambda _: sentinel.master_for(service, socket_timeout=_BLOCKING_TIMEOUT_S, **options),
+    )

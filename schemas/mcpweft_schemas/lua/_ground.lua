@@ -1,0 +1,53 @@
+-- Ground: what every move on a pool stands on. Put ahead of a move's own text by the loader.
+-- KEYS[1] is the pool hash; every other key of the capability shares its hash tag and is built from it.
+local pool = KEYS[1]
+local base = string.sub(pool, 1, -5)
+local GROUP = 'w'
+local STREAMS = {'critical', 'high', 'normal', 'low', 'due'}
+local KINDS = {pool = 'hash', stat = 'hash', delayed = 'zset', expiry = 'zset', picky = 'zset', dead = 'zset'}
+local DELIVERIES_CAP = 20
+local CANCEL_GRACE = 1000
+local RECORD_KEEP = 60000
+
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+-- Lua prints a large number as 1.7e+12: always spell it out.
+local function int(n) return string.format('%.0f', n) end
+
+-- A key of the wrong type would fail an item half-way: refuse before the first write.
+local function unsound()
+  for name, kind in pairs(KINDS) do
+    local is = redis.call('TYPE', base .. name).ok
+    if is ~= 'none' and is ~= kind then return name end
+  end
+  for _, which in ipairs(STREAMS) do
+    local is = redis.call('TYPE', base .. 'q:' .. which).ok
+    if is ~= 'none' and is ~= 'stream' then return 'q:' .. which end
+  end
+end
+
+-- Figures are gathered here and written once at the end of the move.
+local tally = {}
+local function count(what, n) tally[what] = (tally[what] or 0) + (n or 1) end
+local function write_tally()
+  for what, n in pairs(tally) do
+    if n ~= 0 then redis.call('HINCRBY', base .. 'stat', what, int(n)) end
+  end
+end
+
+local function ring() redis.call('ZADD', base .. 'bell', 0, '1') end
+
+local function make_groups()
+  for _, which in ipairs(STREAMS) do
+    redis.pcall('XGROUP', 'CREATE', base .. 'q:' .. which, GROUP, '0', 'MKSTREAM')
+  end
+end
+
+-- The same epoch rule for everyone who acts on another's behalf: a lower one than the highest seen is refused.
+local function stale_leader(epoch)
+  local seen = tonumber(redis.call('HGET', pool, 'epoch') or '0')
+  if epoch < seen then return true end
+  if epoch > seen then redis.call('HSET', pool, 'epoch', int(epoch)) end
+  return false
+end

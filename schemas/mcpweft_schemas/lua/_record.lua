@@ -1,0 +1,172 @@
+-- Record: reading a request's record, taking it out of where it lies, and the one place that ends it.
+local FIELDS = {
+  'state', 'class', 'tool', 'attempt', 'deliveries', 'max', 'stream', 'entry', 'last', 'worker', 'server',
+  'safe', 'run', 'deadline', 'start_by', 'attempt_ms', 'flags', 'waiters', 'print', 'key', 'accepted',
+  'started', 'ended', 'code', 'executed', 'tried', 'due_again', 'cancel', 'log', 'held', 'keep', 'key_keep',
+  'v', 'size', 'tenant',
+}
+local NUMBERS = {'attempt', 'deliveries', 'max', 'deadline', 'start_by', 'attempt_ms', 'accepted', 'started',
+  'due_again', 'cancel', 'keep', 'key_keep', 'size'}
+local RAN = {no = 0, maybe = 1, yes = 2}
+
+local function record_key(id) return base .. 'r:' .. id end
+
+local function load(id)
+  local values = redis.call('HMGET', record_key(id), unpack(FIELDS))
+  if not values[1] then return nil end
+  local r = {id = id}
+  for i, field in ipairs(FIELDS) do r[field] = values[i] or '' end
+  for _, field in ipairs(NUMBERS) do r[field] = tonumber(r[field]) or 0 end
+  if r.executed == '' then r.executed = 'no' end
+  return r
+end
+
+local function is_final(state)
+  return state == 'done' or state == 'dead' or state == 'cancelled' or state == 'expired'
+end
+
+local function has(flags, flag) return string.find(flags, flag, 1, true) ~= nil end
+
+local function words(text)
+  local list = {}
+  for word in string.gmatch(text, '%S+') do list[#list + 1] = word end
+  return list
+end
+
+local function with_word(text, word)
+  for _, present in ipairs(words(text)) do if present == word then return text end end
+  if text == '' then return word end
+  return text .. ' ' .. word
+end
+
+-- A party's id becomes part of a key: never take one that could leave the slot or the namespace.
+local function is_party(id)
+  return #id > 0 and #id <= 96 and not string.find(id, '[^%w_.-]')
+end
+
+-- What is known of a request only grows: no < maybe < yes.
+local function grown(known, news)
+  if (RAN[news] or 0) > (RAN[known] or 0) then return news end
+  return known
+end
+
+local function logged(r, cause, executed)
+  if r.worker == '' then return r.log end
+  local line = table.concat({r.server, r.worker, cause, executed, int(r.started), int(now - r.started)}, '\t')
+  if r.log == '' then return line end
+  return r.log .. '\n' .. line
+end
+
+-- The entry's flat fields, wherever they lie, packed for the record.
+local function fields_of(r)
+  if r.held ~= '' then return r.held end
+  local found = redis.call('XRANGE', r.stream, r.entry, r.entry)
+  if found[1] then return cmsgpack.pack(found[1][2]) end
+  return ''
+end
+
+-- Takes a live request out of where it lies. Each branch begins with a command that a full store allows.
+-- A running one goes only if its pending entry was really there: false means that nothing was written.
+local function take_out(r)
+  if r.state == 'running' then
+    if redis.call('XACK', r.stream, GROUP, r.entry) ~= 1 then return false end
+    redis.call('XDEL', r.stream, r.entry)
+  elseif r.state == 'queued' then
+    redis.call('XDEL', r.stream, r.entry)
+  else
+    redis.call('ZREM', base .. 'delayed', r.id)
+  end
+  return true
+end
+
+local function tell(r, reply)
+  local gone = false
+  for _, producer in ipairs(words(r.waiters)) do
+    local sent = redis.pcall('XADD', base .. 'reply:' .. producer, 'NOMKSTREAM', '*', unpack(reply))
+    if type(sent) ~= 'string' then gone = true end
+  end
+  return gone
+end
+
+local function due_at(r, others, again)
+  redis.call('ZADD', base .. 'delayed', int(others), r.id)
+  redis.call('HSET', record_key(r.id), 'due_again', int(again))
+  ring()
+end
+
+local function free_key(r)
+  if r.key == '' then return end
+  if redis.call('GET', base .. 'i:' .. r.key) == r.id then redis.call('DEL', base .. 'i:' .. r.key) end
+end
+
+-- Ends a request that take_out has taken out. `o` is its outcome: state, code, executed, cause, and where there
+-- are any service, body, chunks. Every waiter is told; the outcome is kept if asked for or if a waiter is gone.
+local function finish(r, o)
+  local was_running = r.state == 'running'
+  local delivery = was_running and (r.stream .. ' ' .. r.entry) or r.last
+  local log = was_running and logged(r, o.cause or o.code, o.executed) or r.log
+  local reply = {
+    'v', '1', 'id', r.id, 'kind', 'outcome', 'code', o.code, 'executed', o.executed, 'cause', o.cause or '',
+    'server', r.server, 'worker', r.worker, 'attempt', int(r.attempt), 'accepted', int(r.accepted),
+    'started', int(r.started), 'ended', int(now), 'service', o.service or '', 'log', log,
+    'chunks', o.chunks or '0', 'entry', r.entry, 'body', o.body or '',
+  }
+  redis.call('ZREM', base .. 'expiry', r.id)
+  if has(r.flags, 'u') then redis.call('ZREM', base .. 'picky', r.id) end
+  local gone = tell(r, reply)
+  local set = {'state', o.state, 'ended', int(now), 'code', o.code, 'executed', o.executed, 'last', delivery, 'log', log}
+  local keep = RECORD_KEEP
+  if gone or has(r.flags, 's') then
+    set[#set + 1] = 'outcome'
+    set[#set + 1] = cmsgpack.pack(reply)
+    keep = math.max(keep, r.keep)
+  end
+  if o.state == 'dead' then
+    set[#set + 1] = 'held'
+    set[#set + 1] = o.held or ''
+    keep = math.max(keep, tonumber(redis.call('HGET', pool, 'dead_keep') or '604800000'))
+    redis.call('ZADD', base .. 'dead', int(now), r.id)
+  elseif r.held ~= '' then
+    redis.call('HDEL', record_key(r.id), 'held')
+  end
+  if r.key ~= '' then
+    if o.executed == 'no' and (o.state == 'cancelled' or o.state == 'expired') then
+      free_key(r)
+    else
+      keep = math.max(keep, r.key_keep)
+      redis.call('SET', base .. 'i:' .. r.key, r.id, 'PX', int(math.max(r.key_keep, 1000)))
+    end
+  end
+  redis.call('HSET', record_key(r.id), unpack(set))
+  redis.call('PEXPIRE', record_key(r.id), int(keep))
+  count(o.state)
+  count('bytes', -r.size)
+end
+
+-- Puts a request whose delivery ended back to wait: `others` and `again` are the two due times.
+local function put_back(r, held, o)
+  redis.call('HSET', record_key(r.id), 'state', 'delayed', 'held', held, 'attempt', int(o.attempt),
+    'last', r.stream .. ' ' .. r.entry, 'executed', o.executed, 'tried', o.tried, 'log', logged(r, o.cause, o.ran))
+  due_at(r, o.others, o.again)
+end
+
+-- A delivery that ended without an answer: may the request be tried again?
+-- Returns nil where it may, or how it ends.
+local function no_more(r, ran)
+  if ran ~= 'no' and r.run ~= '1' then return {state = 'dead', code = 'OUTCOME_UNKNOWN'} end
+  if r.deadline <= now then return {state = 'expired', code = 'TIMEOUT'} end
+  if r.attempt >= r.max or r.deliveries >= DELIVERIES_CAP then
+    return {state = 'dead', code = 'FAILOVER_EXHAUSTED'}
+  end
+end
+
+-- Ends a running request for which nobody answered (grace over, deadline over, worker dead).
+-- A call that must not run twice ends as unknown: nobody can say that it did not run.
+local function abandon(r, state, code, cause)
+  local held = fields_of(r)
+  if not take_out(r) then return false end
+  local executed = grown(r.executed, 'maybe')
+  if r.run ~= '1' then state, code = 'dead', 'OUTCOME_UNKNOWN' end
+  finish(r, {state = state, code = code, cause = cause, executed = executed, held = held})
+  return true
+end

@@ -1,0 +1,18 @@
+-- needs ground
+-- beat: a worker says that it lives and whether it can take work.
+-- KEYS  pool
+-- ARGV  worker incarnation usable_ms (0: takes no work now) load
+-- Gives a word: OK, or UNKNOWN / WIPED, after which it registers again.
+-- Atomic: alive and usable change together.
+local worker, inc, usable = ARGV[1], ARGV[2], tonumber(ARGV[3])
+if redis.call('HGET', pool, 'inc') ~= inc then return 'WIPED' end
+if redis.call('HEXISTS', base .. 'members', worker) == 0 then return 'UNKNOWN' end
+redis.call('ZADD', base .. 'alive', int(now), worker)
+if usable > 0 then
+  redis.call('ZADD', base .. 'usable', int(now + usable), worker)
+else
+  redis.call('ZREM', base .. 'usable', worker)
+end
+redis.call('HSET', base .. 'load', worker, ARGV[4])
+redis.call('PEXPIRE', base .. 'ctl:' .. worker, 60000)
+return 'OK'

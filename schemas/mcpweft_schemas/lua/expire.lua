@@ -1,0 +1,10 @@
+-- needs ground record signal expire
+-- expire: let the passed time of the named requests take effect.
+-- KEYS  pool
+-- ARGV  ids
+-- Gives a word an id: ENDED, SIGNALLED (its worker has a second), WAITING or RUNNING (not yet), SETTLED, UNKNOWN.
+-- Atomic: as cancel.
+local answers = {}
+for i = 1, #ARGV do answers[i] = expire_one(ARGV[i]) end
+write_tally()
+return answers

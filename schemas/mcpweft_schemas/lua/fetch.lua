@@ -1,0 +1,147 @@
+-- needs ground record deliver
+-- fetch: hand a worker up to as many requests as it has free slots.
+-- KEYS  pool
+-- ARGV  worker server instance incarnation epoch slots versions (space-separated)
+-- Gives {word, now, next_due_ms or -1, more (0|1), deliveries…}.
+-- Atomic: an entry is pending for its worker exactly when its record says running, with that entry. A reader
+-- that lost an answer raises its epoch (adopt), so bytes of an older fetch that arrive late are STALE.
+local worker, server, instance, inc = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local epoch, slots = tonumber(ARGV[5]), tonumber(ARGV[6])
+local LOOK, READS, BYTES = 64, 200, 1048576
+local WEIGHT = {8, 4, 2, 1}
+local versions = {}
+for _, v in ipairs(words(ARGV[7])) do versions[v] = true end
+
+if redis.call('HGET', pool, 'inc') ~= inc then return {'WIPED', int(now), '-1', '0'} end
+local reader = redis.call('HGET', base .. 'readers', worker)
+if not reader then return {'UNKNOWN', int(now), '-1', '0'} end
+if tonumber(reader) > epoch then return {'STALE', int(now), '-1', '0'} end
+
+local out, reads, bytes, next_due = {}, 0, 0, -1
+
+local function sooner(at)
+  if next_due < 0 or at < next_due then next_due = at end
+end
+
+local function read(which, n)
+  local stream = base .. 'q:' .. which
+  local got = redis.pcall('XREADGROUP', 'GROUP', GROUP, worker, 'COUNT', int(n), 'STREAMS', stream, '>')
+  if type(got) == 'table' and got.err then
+    make_groups()
+    count('regrouped')
+    got = redis.call('XREADGROUP', 'GROUP', GROUP, worker, 'COUNT', int(n), 'STREAMS', stream, '>')
+  end
+  return stream, got and got[1] and got[1][2] or {}
+end
+
+local function drop(stream, entry)
+  redis.call('XACK', stream, GROUP, entry)
+  redis.call('XDEL', stream, entry)
+  count('dropped')
+end
+
+local function field(fields, name)
+  for i = 1, #fields, 2 do if fields[i] == name then return fields[i + 1] end end
+end
+
+local function too_late(r)
+  return r.deadline <= now or (r.start_by > 0 and r.start_by <= now and r.deliveries == 0)
+end
+
+local function start(r, stream, entry, fields)
+  r.run = r.safe
+  if r.run == '' then r.run = redis.call('HGET', base .. 'safe', server .. '/' .. r.tool) or '0' end
+  r.attempt, r.deliveries = r.attempt + 1, r.deliveries + 1
+  redis.call('HSET', record_key(r.id), 'state', 'running', 'stream', stream, 'entry', entry, 'worker', worker,
+    'server', server, 'run', r.run, 'attempt', int(r.attempt), 'deliveries', int(r.deliveries), 'started', int(now))
+  if r.held ~= '' then redis.call('HDEL', record_key(r.id), 'held') end
+  if r.start_by > 0 and r.deliveries == 1 then redis.call('ZADD', base .. 'expiry', int(r.deadline), r.id) end
+  if has(r.flags, 'u') then redis.call('ZREM', base .. 'picky', r.id) end
+  bytes = bytes + r.size
+  out[#out + 1] = delivery(r, stream, entry, fields)
+end
+
+-- One entry that XREADGROUP has just made pending for this worker.
+local function receive(stream, entry, fields)
+  local id = field(fields, 'id')
+  local r = id and load(id)
+  if not r or r.state ~= 'queued' or r.entry ~= entry then return drop(stream, entry) end
+  if too_late(r) then
+    drop(stream, entry)
+    count('dropped', -1)
+    return finish(r, {state = 'expired', code = 'TIMEOUT', cause = 'QUEUE_TIMEOUT', executed = r.executed})
+  end
+  if not versions[string.match(r.v, '^%d+')] then
+    drop(stream, entry)
+    count('dropped', -1)
+    redis.call('HSET', record_key(id), 'state', 'delayed', 'held', cmsgpack.pack(fields))
+    return due_at(r, now, now)
+  end
+  start(r, stream, entry, fields)
+end
+
+local function take_due(r)
+  local fields = cmsgpack.unpack(r.held)
+  redis.call('ZREM', base .. 'delayed', r.id)
+  if r.deliveries == 0 then
+    local stream = base .. 'q:' .. r.class
+    local entry = redis.call('XADD', stream, '*', unpack(fields))
+    redis.call('HSET', record_key(r.id), 'state', 'queued', 'stream', stream, 'entry', entry)
+    redis.call('HDEL', record_key(r.id), 'held')
+    return
+  end
+  -- Added and read in one move: nothing ever waits in this stream, so the entry read is the entry added.
+  local entry = redis.call('XADD', base .. 'q:due', '*', unpack(fields))
+  local stream, got = read('due', 1)
+  if got[1] and got[1][1] == entry then start(r, stream, entry, fields) end
+end
+
+local function due_ones()
+  local ids = redis.call('ZRANGEBYSCORE', base .. 'delayed', '-inf', int(now), 'LIMIT', '0', int(LOOK))
+  for _, id in ipairs(ids) do
+    if #out >= slots or bytes > BYTES then return end
+    local r = load(id)
+    if not r or r.state ~= 'delayed' then
+      redis.call('ZREM', base .. 'delayed', id)
+    elseif too_late(r) then
+      take_out(r)
+      finish(r, {state = 'expired', code = 'TIMEOUT', cause = 'QUEUE_TIMEOUT', executed = r.executed})
+    elseif versions[string.match(r.v, '^%d+')] then
+      local tried = with_word(r.tried, instance) == r.tried
+      if tried and now < r.due_again then sooner(r.due_again) else take_due(r) end
+    end
+  end
+end
+
+local stat = redis.call('HMGET', base .. 'stat', 'turn', 'bytes')
+
+-- Deficit round robin over the classes; the turn and the deficits are carried from fetch to fetch.
+local function new_ones()
+  local turn = words(stat[1] or '1 0 0 0 0')
+  for i = 1, 5 do turn[i] = tonumber(turn[i]) or 0 end
+  local size = tonumber(stat[2] or '0') / math.max(1, redis.call('ZCARD', base .. 'expiry'))
+  local chunk = math.max(1, math.floor(BYTES / math.max(1, size)))
+  local empty, at = 0, math.max(1, turn[1])
+  while #out < slots and reads < READS and bytes <= BYTES and empty < 4 do
+    if turn[at + 1] <= 0 then turn[at + 1] = WEIGHT[at] end
+    local want = math.min(slots - #out, turn[at + 1], READS - reads, chunk)
+    local stream, got = read(STREAMS[at], want)
+    for _, item in ipairs(got) do receive(stream, item[1], item[2]) end
+    reads = reads + #got
+    turn[at + 1] = #got < want and 0 or turn[at + 1] - #got
+    empty = #got < want and empty + 1 or 0
+    if turn[at + 1] <= 0 then at = at % 4 + 1 end
+  end
+  turn[1] = at
+  local text = table.concat(turn, ' ')
+  if text ~= stat[1] then redis.call('HSET', base .. 'stat', 'turn', text) end
+  return empty < 4
+end
+
+due_ones()
+local more = new_ones()
+if more then ring() end
+local head = redis.call('ZRANGEBYSCORE', base .. 'delayed', '(' .. int(now), '+inf', 'WITHSCORES', 'LIMIT', '0', '1')
+if head[2] then sooner(tonumber(head[2])) end
+write_tally()
+return {'OK', int(now), int(next_due < 0 and -1 or math.max(0, next_due - now)), more and '1' or '0', unpack(out)}

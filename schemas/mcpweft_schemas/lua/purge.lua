@@ -1,0 +1,15 @@
+-- needs ground record
+-- purge: forget dead letters.
+-- KEYS  pool
+-- ARGV  ids
+-- Gives how many were forgotten.
+-- Atomic: a letter's place among the dead and its body go together.
+local gone = 0
+for i = 1, #ARGV do
+  if redis.call('ZREM', base .. 'dead', ARGV[i]) == 1 then
+    redis.call('HDEL', record_key(ARGV[i]), 'held')
+    redis.call('PEXPIRE', record_key(ARGV[i]), RECORD_KEEP)
+    gone = gone + 1
+  end
+end
+return gone

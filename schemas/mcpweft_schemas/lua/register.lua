@@ -1,0 +1,26 @@
+-- needs ground
+-- register: a worker joins a pool, with its server's tools.
+-- KEYS  pool
+-- ARGV  worker server info epoch, then tool, safe (0|1), description for each tool
+-- Gives {word, incarnation}: OK, or UNKNOWN where the pool was never declared.
+-- Atomic: the tool table of a server changes as a whole.
+local worker, server, info, epoch = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local inc = redis.call('HGET', pool, 'inc')
+if not inc then return {'UNKNOWN', ''} end
+make_groups()
+redis.call('HSET', base .. 'members', worker, info)
+redis.call('ZADD', base .. 'alive', int(now), worker)
+local seen = tonumber(redis.call('HGET', base .. 'readers', worker) or '0')
+redis.call('HSET', base .. 'readers', worker, int(math.max(seen, epoch)))
+local prefix = server .. '/'
+for _, field in ipairs(redis.call('HKEYS', base .. 'tools')) do
+  if string.sub(field, 1, #prefix) == prefix then redis.call('HDEL', base .. 'tools', field) end
+end
+for _, field in ipairs(redis.call('HKEYS', base .. 'safe')) do
+  if string.sub(field, 1, #prefix) == prefix then redis.call('HDEL', base .. 'safe', field) end
+end
+for i = 5, #ARGV, 3 do
+  redis.call('HSET', base .. 'safe', prefix .. ARGV[i], ARGV[i + 1])
+  redis.call('HSET', base .. 'tools', prefix .. ARGV[i], ARGV[i + 2])
+end
+return {'OK', inc}

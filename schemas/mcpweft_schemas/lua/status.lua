@@ -1,0 +1,22 @@
+-- needs ground
+-- status: the figures of one pool.
+-- KEYS  pool
+-- ARGV  none
+-- Gives {now, settings (flat), stat (flat), lengths (critical high normal low due), pending (the same order),
+--       delayed, dead, alive (worker, beat, …), usable (worker, until, …), members (flat), load (flat)};
+--       an empty list where there is no pool.
+-- Reads only.
+local settings = redis.call('HGETALL', pool)
+if #settings == 0 then return {} end
+local lengths, pending = {}, {}
+for i, which in ipairs(STREAMS) do
+  local stream = base .. 'q:' .. which
+  lengths[i] = redis.call('XLEN', stream)
+  local summary = redis.pcall('XPENDING', stream, GROUP)
+  pending[i] = type(summary) == 'table' and not summary.err and summary[1] or 0
+end
+return {int(now), settings, redis.call('HGETALL', base .. 'stat'), lengths, pending,
+  redis.call('ZCARD', base .. 'delayed'), redis.call('ZCARD', base .. 'dead'),
+  redis.call('ZRANGE', base .. 'alive', '0', '-1', 'WITHSCORES'),
+  redis.call('ZRANGE', base .. 'usable', '0', '-1', 'WITHSCORES'),
+  redis.call('HGETALL', base .. 'members'), redis.call('HGETALL', base .. 'load')}

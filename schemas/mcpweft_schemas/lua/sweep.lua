@@ -1,0 +1,49 @@
+-- needs ground record signal expire
+-- sweep: the leader's round over one pool: times that are over, work that nobody was told of, old dead letters.
+-- KEYS  pool
+-- ARGV  epoch most
+-- Gives {word, expired, unserved, forgotten}: OK, MORE, STALE or UNKNOWN.
+-- Atomic per pool and bounded by `most`, so that it never holds the store for long.
+local epoch, most = tonumber(ARGV[1]), tonumber(ARGV[2])
+if redis.call('EXISTS', pool) == 0 then return {'UNKNOWN', 0, 0, 0} end
+if stale_leader(epoch) then return {'STALE', 0, 0, 0} end
+local ids = redis.call('ZRANGEBYSCORE', base .. 'expiry', '-inf', int(now), 'LIMIT', '0', int(most))
+local expired, unserved, forgotten = 0, 0, 0
+for _, id in ipairs(ids) do
+  if expire_one(id) == 'ENDED' then expired = expired + 1 end
+end
+
+-- Callers who asked not to wait for a server are told after a second without one.
+if redis.call('ZCOUNT', base .. 'usable', int(now), '+inf') > 0 then
+  redis.call('HDEL', base .. 'stat', 'unserved_since')
+elseif redis.call('ZCARD', base .. 'picky') > 0 then
+  local since = tonumber(redis.call('HGET', base .. 'stat', 'unserved_since') or '0')
+  if since == 0 then
+    redis.call('HSET', base .. 'stat', 'unserved_since', int(now))
+  elseif now - since >= 1000 then
+    for _, id in ipairs(redis.call('ZRANGE', base .. 'picky', '0', int(most - 1))) do
+      local r = load(id)
+      redis.call('ZREM', base .. 'picky', id)
+      if r and (r.state == 'queued' or r.state == 'delayed') then
+        take_out(r)
+        finish(r, {state = 'expired', code = 'NO_SERVERS_AVAILABLE', cause = 'NO_SERVERS', executed = r.executed})
+        unserved = unserved + 1
+      end
+    end
+  end
+end
+
+local keep = tonumber(redis.call('HGET', pool, 'dead_keep') or '604800000')
+local old = redis.call('ZRANGEBYSCORE', base .. 'dead', '-inf', int(now - keep), 'LIMIT', '0', int(most))
+for _, id in ipairs(old) do
+  redis.call('ZREM', base .. 'dead', id)
+  forgotten = forgotten + 1
+end
+count('dead_forgotten', forgotten)
+
+-- Work that lies ready rings again: a worker that died with the token took the ring with it.
+local ready = redis.call('ZCOUNT', base .. 'delayed', '-inf', int(now))
+for i = 1, 4 do ready = ready + redis.call('XLEN', base .. 'q:' .. STREAMS[i]) end
+if ready > 0 then ring() end
+write_tally()
+return {#ids >= most and expired > 0 and 'MORE' or 'OK', expired, unserved, forgotten}

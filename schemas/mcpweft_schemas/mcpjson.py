@@ -1,0 +1,319 @@
+"""The ecosystem's own file of MCP servers (`mcp.json`), in the dialects that Claude, VS Code, Cursor and others write.
+
+    servers        under `mcpServers` or `servers`, or `mcp.servers` (VS Code's settings)
+    type           stdio, http, streamable-http, streamableHttp, sse; without it `command` means stdio, `url` http,
+                   and a url that ends in /sse the older sse
+    url            also `serverUrl`, `httpUrl`
+    timeout        one attempt: text with a unit, or a number: seconds below 1000, milliseconds from there on
+    disabled       also `enabled: false`
+    envFile        lines of NAME=value; what `env` says stands above it
+    ${VAR}, ${env:VAR}, ${VAR:-default}, ${workspaceFolder}, ${userHome}
+
+What is wrong with one server breaks that server only: it is listed with file, line, reason and what to change.
+Unknown keys only warn, for each program has its own. A server from here runs one worker until the operator
+says otherwise.
+
+Above stands the config loader. This module must never know what a setting means to the fabric, nor look at
+the process's own environment: it is handed one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mcpweft_schemas import duration, jsonc
+from mcpweft_schemas.envfile import parse
+from mcpweft_schemas.errors import InvalidConfigError, near
+from mcpweft_schemas.expansion import Expander, UnsetVariableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_TRANSPORTS = {
+    "stdio": "stdio",
+    "http": "http",
+    "streamable-http": "http",
+    "streamableHttp": "http",
+    "streamable_http": "http",
+    "sse": "sse",
+}
+_ALIASES = {"serverUrl": "url", "httpUrl": "url"}
+_KNOWN = (
+    "type",
+    "transport",
+    "command",
+    "args",
+    "env",
+    "envFile",
+    "cwd",
+    "url",
+    "headers",
+    "timeout",
+    "disabled",
+)
+_KNOWN_ANYWHERE = {*_KNOWN, *_ALIASES, "enabled"}
+_TOP = {"mcpServers", "servers", "mcp", "inputs", "$schema"}
+_FROM_HERE_MILLISECONDS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenServer:
+    """A server that was imported and cannot run; the others can."""
+
+    name: str
+    file: Path
+    line: int
+    """Where the trouble is, counted from 1; the server's own line where nothing closer is known."""
+    reason: str
+    advice: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.file}, line {self.line}): {self.reason.rstrip('.')}. {self.advice}"
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedServer:
+    """A server as its file has it, in the words of `[servers.<name>]`."""
+
+    name: str
+    file: Path
+    line: int
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What one or more files held."""
+
+    servers: Mapping[str, ImportedServer] = field(default_factory=dict[str, ImportedServer])
+    broken: tuple[BrokenServer, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def also(self, later: Imported) -> Imported:
+        """Return this and `later` together; of two servers with one name the later stays, with a warning."""
+        double = tuple(
+            f"Server {name!r} is both in {self.servers[name].file} and in {server.file}: the latter is taken."
+            for name, server in later.servers.items()
+            if name in self.servers
+        )
+        return Imported(
+            {**self.servers, **later.servers},
+            self.broken + later.broken,
+            self.warnings + later.warnings + double,
+        )
+
+
+class _Trouble(Exception):  # noqa: N818  # one server's, never seen outside
+    """What is wrong with a server, what to change, and a piece of text that stands on the line."""
+
+    def __init__(self, reason: str, advice: str, near_text: str = "") -> None:
+        super().__init__(reason)
+        self.reason, self.advice, self.near_text = reason, advice, near_text
+
+
+def read(file: Path, environ: Mapping[str, str]) -> Imported:
+    """Return the servers that `file` lists, with `environ` for its variables.
+
+    Raises:
+        InvalidConfigError: the file cannot be read, is no JSON, or has no table of servers.
+    """
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InvalidConfigError(
+            f"{file} cannot be read: {error.strerror or error}", advice="Check the path and its permissions."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InvalidConfigError(
+            f"{file} is not UTF-8 (byte {error.start})", advice="Save it as UTF-8."
+        ) from error
+    try:
+        document = jsonc.loads(text)
+    except ValueError as error:
+        raise InvalidConfigError(
+            f"{file} is no JSON: {error}",
+            advice="Comments and trailing commas are fine, anything else is not.",
+        ) from error
+    return _Reader(file, text, environ).import_from(document)
+
+
+class _Reader:
+    """Reads one file; keeps its text to tell lines."""
+
+    def __init__(self, file: Path, text: str, environ: Mapping[str, str]) -> None:
+        self._file = file
+        self._text = jsonc.plain(text)  # a name in a comment is no place
+        self._expander = Expander(file, environ)
+        self._warnings: list[str] = []
+
+    def import_from(self, document: Any) -> Imported:
+        table, start = self._table(document)
+        servers: dict[str, ImportedServer] = {}
+        broken: list[BrokenServer] = []
+        lines = self._lines(table, start)
+        for name, entry in table.items():
+            first, last = lines[name]
+            try:
+                settings = self._server(name, entry)
+            except _Trouble as trouble:
+                line = self._line_with(trouble.near_text, first, last)
+                broken.append(BrokenServer(name, self._file, line, trouble.reason, trouble.advice))
+            else:
+                servers[name] = ImportedServer(name, self._file, first, settings)
+        return Imported(servers, tuple(broken), tuple(self._warnings))
+
+    def _table(self, document: Any) -> tuple[dict[str, Any], str]:
+        """Return the table of servers and the key that it stands under."""
+        top = document if isinstance(document, dict) else {}
+        inner = top.get("mcp") if isinstance(top.get("mcp"), dict) else {}
+        for place, key in ((top, "mcpServers"), (top, "servers"), (inner, "servers"), (inner, "mcpServers")):
+            if isinstance(place.get(key), dict):
+                if other := sorted(set(top) - _TOP):
+                    self._warnings.append(
+                        f"{self._file}: {', '.join(other)} at the top level have no effect here."
+                    )
+                return place[key], key
+        raise InvalidConfigError(
+            f"{self._file} has no table of servers",
+            advice='Put them under "mcpServers" (or "servers"), by name.',
+        )
+
+    def _server(self, name: str, entry: Any) -> dict[str, Any]:
+        if not isinstance(entry, dict):
+            raise _Trouble("it is no table", 'Write { "command": … } or { "url": … }.')
+        for key in sorted(set(entry) - _KNOWN_ANYWHERE):
+            close = near(key, sorted(_KNOWN), most=1)
+            hint = f"; did you mean {close[0]}?" if close else "."
+            self._warnings.append(f"{self._file}: {name}.{key} has no effect here{hint}")
+        said = {_ALIASES.get(key, key): value for key, value in entry.items() if value is not None}
+        settings: dict[str, Any] = {"disabled": bool(said.get("disabled")) or said.get("enabled") is False}
+        if settings["disabled"]:  # it is not run, so what it lacks is no trouble
+            return {**settings, **self._disabled(said)}
+        settings |= self._way_in(said)
+        if "timeout" in said:
+            settings["attempt_timeout"] = _attempt_timeout(said["timeout"])
+        return settings
+
+    @staticmethod
+    def _disabled(said: dict[str, Any]) -> dict[str, Any]:
+        for key in ("command", "url"):
+            if isinstance(said.get(key), str):
+                # Its variables stay as they are: nobody will use them.
+                return {key: said[key], **({"transport": "http"} if key == "url" else {})}
+        return {"command": "disabled"}
+
+    def _way_in(self, said: dict[str, Any]) -> dict[str, Any]:
+        kind = said.get("type", said.get("transport"))
+        transport = _TRANSPORTS.get(kind) if isinstance(kind, str) else None
+        if kind is not None and transport is None:
+            raise _Trouble(f"its type {kind!r} is not known", "Write stdio, http or sse.", '"type"')
+        if "command" in said and (transport in (None, "stdio")):
+            return self._stdio(said)
+        if "url" not in said:
+            lacks = "url" if transport in ("http", "sse") else "command"
+            raise _Trouble(f"it has no {lacks}", 'A stdio server needs "command", an HTTP server "url".')
+        if transport == "stdio":
+            raise _Trouble(
+                'its type is stdio, and it has a url but no "command"', 'Write "type": "http".', '"type"'
+            )
+        return {
+            "url": self._text_of(said, "url"),
+            "headers": self._table_of(said, "headers"),
+            **({"transport": transport} if transport else {}),
+        }
+
+    def _stdio(self, said: dict[str, Any]) -> dict[str, Any]:
+        args = said.get("args", [])
+        if not isinstance(args, list):
+            raise _Trouble("its args are no list", 'Write them as ["one", "two"].', '"args"')
+        settings: dict[str, Any] = {
+            "command": self._text_of(said, "command"),
+            "args": [self._expand(arg, "args") for arg in args],
+            "env": {**self._env_file(said), **self._table_of(said, "env")},
+            "workers": 1,
+        }
+        if "cwd" in said:
+            settings["cwd"] = str(self._path(self._text_of(said, "cwd")))
+        return settings
+
+    def _env_file(self, said: dict[str, Any]) -> dict[str, str]:
+        if "envFile" not in said:
+            return {}
+        file = self._path(self._text_of(said, "envFile"))
+        try:
+            return parse(file.read_text(encoding="utf-8-sig"))
+        except OSError as error:
+            raise _Trouble(
+                f"its envFile {file} cannot be read ({error.strerror or error})",
+                "Write it, or take the key out.",
+                '"envFile"',
+            ) from error
+        except ValueError as error:
+            raise _Trouble(
+                f"its envFile {file} is wrong: {error}", "Write NAME=value, a line each.", '"envFile"'
+            ) from (error)
+
+    def _path(self, text: str) -> Path:
+        return self._expander.workspace / Path(text).expanduser()
+
+    def _text_of(self, said: dict[str, Any], key: str) -> str:
+        text = self._expand(said[key], key)
+        if not text.strip():
+            raise _Trouble(f"its {key} is empty", f"Write a {key}.", f'"{key}"')
+        return text
+
+    def _table_of(self, said: dict[str, Any], key: str) -> dict[str, str]:
+        table = said.get(key, {})
+        if not isinstance(table, dict):
+            raise _Trouble(f"its {key} is no table", 'Write { "NAME": "value" }.', f'"{key}"')
+        return {
+            name: self._expand(value, f"{key}.{name}") for name, value in table.items() if value is not None
+        }
+
+    def _expand(self, value: Any, key: str) -> str:
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if isinstance(value, int | float):
+            return str(value)
+        if not isinstance(value, str):
+            raise _Trouble(f"its {key} is no text", "Write it in quotes.", f'"{key.rpartition(".")[2]}"')
+        try:
+            return self._expander.expand(value)
+        except UnsetVariableError as error:
+            raise _Trouble(
+                f"{key} needs {error.written}, {error.why}", error.advice, error.written
+            ) from error
+
+    def _lines(self, table: dict[str, Any], start: str) -> dict[str, tuple[int, int]]:
+        """Return the first and last line of each server, found by its name at the place where a key stands."""
+        at = max(self._text.find(f'"{start}"'), 0)
+        firsts: list[tuple[str, int]] = []
+        for name in table:
+            pattern = "|".join({re.escape(json.dumps(name)), re.escape(json.dumps(name, ensure_ascii=False))})
+            found = re.compile(rf"(?:{pattern})\s*:").search(self._text, at)
+            at = found.end() if found else at
+            firsts.append((name, self._text.count("\n", 0, found.start() if found else at) + 1))
+        ends = [line for _, line in firsts[1:]] + [self._text.count("\n") + 1]
+        return {name: (line, max(line, end)) for (name, line), end in zip(firsts, ends, strict=True)}
+
+    def _line_with(self, text: str, first: int, last: int) -> int:
+        lines = self._text.splitlines()
+        for number in range(first, min(last, len(lines)) + 1) if text else ():
+            if text in lines[number - 1]:
+                return number
+        return first
+
+
+def _attempt_timeout(value: Any) -> float:
+    in_milliseconds = isinstance(value, int | float) and value >= _FROM_HERE_MILLISECONDS
+    try:
+        span = duration.seconds(value / 1000 if in_milliseconds else value)
+    except ValueError as error:
+        raise _Trouble(f"its timeout {value!r} is no duration", f"{error}.", '"timeout"') from error
+    if not span:
+        raise _Trouble("its timeout is 0", "Take it out, or give it time.", '"timeout"')
+    return span

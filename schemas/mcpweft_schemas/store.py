@@ -1,0 +1,456 @@
+"""The moves of the protocol, one typed method each: the only module that says what the store is to do.
+
+Every mutating move may be repeated after a lost answer, by the rule written beside it; `fetch` is the one
+that may not, and `adopt` is how its reader recovers. docs/protocol.md walks through every lost reply.
+
+All times are ms by the store's own clock. A method raises StoreUnreachableError where the store did not
+answer (the move may have happened), StoreRefusedError where it never will, ResourceExhaustedError where
+it is full.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from mcpweft_schemas.connect import BLOCK_S, Link, Waiter
+from mcpweft_schemas.keys import FleetKeys, Keys
+from mcpweft_schemas.life import Class, State
+from mcpweft_schemas.outcome import Attempt, Code, Executed
+from mcpweft_schemas.script import script
+from mcpweft_schemas.wire import Accepted, Delivery, Fetched, Reply, Settlement, Submission, read_attempts
+from mcpweft_schemas.word import Word
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+BATCH = 200
+"""Most items of one call of a move."""
+BATCH_BYTES = 1024 * 1024
+"""Most bytes of one call of a move; one larger item goes alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who fetches: a worker, as the store knows it."""
+
+    worker: str
+    server: str
+    """The server's name: whose entries of the tool table count."""
+    instance: str
+    """What has tried a request: the server where workers share one (HTTP), else the worker itself."""
+    incarnation: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueued:
+    """What enqueue answers."""
+
+    incarnation: str
+    """Empty where the pool is unknown."""
+    now_ms: int
+    items: tuple[Accepted, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a request stands, as lookup and attach tell."""
+
+    word: Word
+    """OK or ATTACHED (under way), SETTLED, UNKNOWN."""
+    state: State | None
+    code: Code | None
+    outcome: Reply | None
+    """The outcome, where it was kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """What taking a lease came to."""
+
+    word: Word
+    """OK or HELD."""
+    epoch: int
+    holder: str
+    left_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reclaimed:
+    """What reclaiming from one worker came to."""
+
+    word: Word
+    moved: int
+    lost: int
+    kept: int
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep of one pool came to."""
+
+    word: Word
+    expired: int
+    unserved: int
+    forgotten: int
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """All that is known of one request. A time that has not come is 0."""
+
+    id: str
+    state: State
+    now_ms: int
+    ahead: int | None
+    """How many of its class go before it; None where it is not queued or over 1000 do."""
+    due_ms: int | None
+    """When a delayed request may be taken."""
+    attempts: tuple[Attempt, ...]
+    fields: Mapping[str, str] = field(repr=False)
+    """The record as docs/protocol.md lists it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStatus:
+    """The figures of one pool at one moment."""
+
+    capability: str
+    now_ms: int
+    settings: Mapping[str, str]
+    stat: Mapping[str, str]
+    waiting: Mapping[Class, int]
+    """Queued requests that nobody has taken, by class."""
+    running: int
+    delayed: int
+    dead: int
+    alive: Mapping[str, int]
+    """Worker → its last beat."""
+    usable: Mapping[str, int]
+    """Worker → until when it counts as usable."""
+    members: Mapping[str, bytes]
+    """Worker → what it said of itself when it registered."""
+    load: Mapping[str, bytes]
+    """Worker → what its last beat said."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A request that will not be tried again."""
+
+    id: str
+    ended_ms: int
+    tool: str
+    klass: Class
+    code: Code
+    executed: Executed
+    tenant: str
+    attempts: tuple[Attempt, ...]
+
+
+class Store:
+    """The moves on one namespace of one store."""
+
+    def __init__(self, link: Link, namespace: str) -> None:
+        self.link = link
+        self.namespace = namespace
+        self.fleet = FleetKeys(namespace)
+
+    def keys(self, capability: str) -> Keys:
+        """Return the key names of one capability."""
+        return Keys(self.namespace, capability)
+
+    async def _run(self, move: str, capability: str, *args: Any) -> Any:
+        return await script(move).run(self.link, self.keys(capability).pool, *args)
+
+    # -- pools ---------------------------------------------------------------------------------------------
+
+    async def declare(
+        self, capability: str, incarnation: str, settings: Mapping[str, Any] | None = None
+    ) -> str:
+        """Make a pool or change its settings; return its incarnation. Repeat freely.
+
+        `settings`: bound, max_bytes, low_at, normal_at, high_at, dead_keep (ms).
+        """
+        flat = [part for pair in (settings or {}).items() for part in pair]
+        inc = (await self._run("declare", capability, incarnation, *flat)).decode()
+        await self.link.run("HSETNX", self.fleet.pools, capability, "")
+        return cast("str", inc)
+
+    async def pools(self) -> tuple[str, ...]:
+        """Return the registered capabilities, sorted."""
+        return tuple(sorted(name.decode() for name in await self.link.run("HKEYS", self.fleet.pools)))
+
+    async def tools(self, capability: str) -> dict[str, bytes]:
+        """Return `<server>/<tool>` → what its worker registered, for a pool with or without workers."""
+        return _map(await self.link.run("HGETALL", self.keys(capability).tools))
+
+    async def status(self, capability: str) -> PoolStatus | None:
+        """Return a pool's figures, or None where there is no such pool."""
+        raw = await self._run("status", capability)
+        if not raw:
+            return None
+        waiting = {name: max(0, int(raw[3][i]) - int(raw[4][i])) for i, name in enumerate(Class)}
+        return PoolStatus(
+            capability=capability, now_ms=int(raw[0]), settings=_texts(raw[1]), stat=_texts(raw[2]),
+            waiting=waiting, running=sum(int(n) for n in raw[4]), delayed=int(raw[5]), dead=int(raw[6]),
+            alive=_scores(raw[7]), usable=_scores(raw[8]), members=_map(raw[9]), load=_map(raw[10]),
+        )  # fmt: skip
+
+    # -- producers -----------------------------------------------------------------------------------------
+
+    async def enqueue(self, capability: str, items: Sequence[Submission]) -> Enqueued:
+        """Accept up to `BATCH` requests. A repeat of an accepted one answers REPEAT and writes nothing.
+
+        Repeat within 30 s only: after the request has ended its record lives for at least 60 s.
+        """
+        args = [value for item in items for value in item.arguments()]
+        raw = await self._run("enqueue", capability, len(items), *args)
+        return Enqueued(
+            raw[0].decode(),
+            int(raw[1]),
+            tuple(
+                Accepted(Word(word.decode()), id_.decode(), _state(state), int(retry))
+                for word, id_, state, retry in raw[2:]
+            ),
+        )
+
+    async def hear(self, capability: str, producer: str, ttl_ms: int, read_to: str = "") -> bool:
+        """Keep a reply stream alive and trim what was read; return False where it had to be made anew."""
+        key = self.keys(capability).reply(producer)
+        return bool(await script("hear").run(self.link, key, ttl_ms, read_to))
+
+    async def attach(self, capability: str, request_id: str, producer: str) -> Standing:
+        """Wait on a request. Repeat freely."""
+        word, state, code, outcome = await self._run("attach", capability, request_id, producer)
+        return Standing(Word(word.decode()), _state(state), _code(code), _kept(outcome))
+
+    async def lookup(self, capability: str, ids: Sequence[str]) -> tuple[str, dict[str, Standing]]:
+        """Return the pool's incarnation and where each request stands. Reads only."""
+        raw = await self._run("lookup", capability, *ids)
+        return raw[0].decode(), {
+            request_id: _standing(state, code, outcome)
+            for request_id, (state, code, outcome) in zip(ids, raw[1:], strict=True)
+        }
+
+    async def chunks(self, capability: str, reply: Reply) -> bytes | None:
+        """Return the body of an outcome that was laid down in pieces; None where a piece is gone."""
+        keys = self.keys(capability)
+        names = [keys.chunk(reply.id, reply.entry, i) for i in range(reply.chunks)]
+        parts = [await self.link.run("GET", name) for name in names]
+        return None if None in parts else b"".join(cast("list[bytes]", parts))
+
+    async def cancel(
+        self, capability: str, request_id: str, producer: str = "", *, stop: bool = True
+    ) -> Word:
+        """End a request for everybody; with `producer`, leave it (ending it if nobody else waits and `stop`).
+
+        OK, SIGNALLED, DETACHED, SETTLED or UNKNOWN. Repeat freely.
+        """
+        word = await self._run("cancel", capability, request_id, producer, int(stop))
+        return Word(word.decode())
+
+    async def expire(self, capability: str, ids: Sequence[str]) -> tuple[Word, ...]:
+        """Let the passed time of requests take effect: a word each. Repeat freely."""
+        return tuple(Word(word.decode()) for word in await self._run("expire", capability, *ids))
+
+    async def inspect(self, capability: str, request_id: str) -> Inspection | None:
+        """Return all that is known of a request; None where nothing is. Reads only."""
+        raw = await self._run("inspect", capability, request_id)
+        if not raw:
+            return None
+        fields = _texts(raw[2:])
+        due = fields.pop("due")
+        return Inspection(
+            id=request_id,
+            state=State(fields["state"]),
+            now_ms=int(raw[0]),
+            ahead=None if int(raw[1]) < 0 else int(raw[1]),
+            due_ms=int(float(due)) if due else None,
+            attempts=tuple(read_attempts(fields["log"])),
+            fields=fields,
+        )
+
+    # -- workers -------------------------------------------------------------------------------------------
+
+    async def register(
+        self, capability: str, reader: Reader, info: bytes, tools: Iterable[tuple[str, bool, bytes]]
+    ) -> str | None:
+        """Join a pool with (tool, safe, description) each; return its incarnation, None where undeclared."""
+        flat = [part for tool, safe, text in tools for part in (tool, int(safe), text)]
+        word, inc = await self._run(
+            "register", capability, reader.worker, reader.server, info, reader.epoch, *flat
+        )
+        return inc.decode() if word == b"OK" else None
+
+    async def beat(self, capability: str, reader: Reader, usable_ms: int, load: bytes) -> Word:
+        """Say that a worker lives, and for how long it counts as usable: OK, UNKNOWN or WIPED."""
+        word = await self._run("beat", capability, reader.worker, reader.incarnation, usable_ms, load)
+        return Word(word.decode())
+
+    async def retire(self, capability: str, worker: str) -> Word:
+        """Remove a worker that holds nothing: OK or PENDING. Repeat freely."""
+        return Word((await self._run("retire", capability, worker)).decode())
+
+    async def fetch(self, capability: str, reader: Reader, slots: int, versions: Sequence[str]) -> Fetched:
+        """Take up to `slots` requests. Never repeat it blindly: after a lost answer, `adopt`."""
+        raw = await self._run(
+            "fetch", capability, reader.worker, reader.server, reader.instance, reader.incarnation,
+            reader.epoch, slots, " ".join(versions),
+        )  # fmt: skip
+        return _fetched(raw)
+
+    async def adopt(self, capability: str, reader: Reader, held: Iterable[str]) -> Fetched:
+        """Raise the reader's epoch to `reader.epoch` and take over what it has pending and does not hold."""
+        raw = await self._run("adopt", capability, reader.worker, reader.incarnation, reader.epoch, *held)
+        return _fetched(raw)
+
+    async def settle(self, capability: str, instance: str, items: Sequence[Settlement]) -> tuple[Word, ...]:
+        """End deliveries: OK, ENDED, RETRIED, REPEAT or LOST each. Repeat freely."""
+        args = [value for item in items for value in item.arguments()]
+        raw = await self._run("settle", capability, instance, len(items), *args)
+        return tuple(Word(word.decode()) for word in raw)
+
+    async def lay_chunks(
+        self, capability: str, delivery: Delivery, pieces: Sequence[bytes], ttl_ms: int
+    ) -> None:
+        """Lay a large outcome's pieces beside the record, named by the delivery. Repeat freely."""
+        keys = self.keys(capability)
+        for index, piece in enumerate(pieces):
+            await self.link.run("SET", keys.chunk(delivery.id, delivery.entry, index), piece, "PX", ttl_ms)
+
+    async def progress(self, capability: str, delivery: Delivery, body: bytes) -> Word:
+        """Tell a running request's waiters how far it is: OK or LOST."""
+        word = await self._run("progress", capability, delivery.id, delivery.stream, delivery.entry, body)
+        return Word(word.decode())
+
+    async def ring(self, capability: str) -> None:
+        """Put the bell's token back: for one who took it and cannot serve."""
+        await self.link.run("ZADD", self.keys(capability).bell, 0, "1")
+
+    # -- coordinators --------------------------------------------------------------------------------------
+
+    async def lease(self, name: str, holder: str, ttl_ms: int) -> Lease:
+        """Take or renew a lease (`ttl_ms` 0: give it up). Each new holder has a higher epoch."""
+        raw = await script("lease").run(self.link, self.fleet.lease(name), holder, ttl_ms)
+        return Lease(Word(raw[0].decode()), int(raw[1]), raw[2].decode(), int(raw[3]))
+
+    async def seal(self, capability: str, epoch: int) -> Word:
+        """Make a leader's epoch known to a pool: OK, STALE or UNKNOWN. Repeat freely."""
+        return Word((await self._run("seal", capability, epoch)).decode())
+
+    async def reclaim(
+        self, capability: str, epoch: int, worker: str, *, confirmed: bool, dead_after_ms: int,
+        patience_ms: int = 10_000,
+    ) -> Reclaimed:  # fmt: skip
+        """Take back what a dead worker holds: OK, MORE, ALIVE, KEPT or STALE. Repeat freely."""
+        raw = await self._run(
+            "reclaim", capability, epoch, worker, int(confirmed), dead_after_ms, patience_ms
+        )
+        return Reclaimed(Word(raw[0].decode()), int(raw[1]), int(raw[2]), int(raw[3]))
+
+    async def sweep(self, capability: str, epoch: int, most: int = BATCH) -> Swept:
+        """Let time take effect on one pool: OK, MORE, STALE or UNKNOWN. Repeat freely."""
+        raw = await self._run("sweep", capability, epoch, most)
+        return Swept(Word(raw[0].decode()), int(raw[1]), int(raw[2]), int(raw[3]))
+
+    # -- dead letters --------------------------------------------------------------------------------------
+
+    async def dead(self, capability: str, offset: int = 0, most: int = 100) -> tuple[DeadLetter, ...]:
+        """Return dead letters, newest first. Reads only."""
+        raw = await self._run("dead", capability, offset, most)
+        return tuple(
+            DeadLetter(
+                id=item[0].decode(), ended_ms=int(item[1]), tool=item[2].decode(),
+                klass=Class(item[3].decode()), code=Code(item[4].decode()),
+                attempts=tuple(read_attempts(item[5].decode())), executed=Executed(item[6].decode()),
+                tenant=item[7].decode(),
+            )
+            for item in raw
+        )  # fmt: skip
+
+    async def replay(
+        self, capability: str, request_id: str, new_id: str, *, timeout_ms: int, keep_ms: int
+    ) -> Word:
+        """Accept a dead letter anew under `new_id`: OK, REPEAT or UNKNOWN. Repeat with the same `new_id`."""
+        raw = await self._run("replay", capability, request_id, new_id, timeout_ms, keep_ms)
+        return Word(raw[0].decode())
+
+    async def purge(self, capability: str, ids: Sequence[str]) -> int:
+        """Forget dead letters; return how many there were. Repeat freely."""
+        return int(await self._run("purge", capability, *ids))
+
+    # -- waiting -------------------------------------------------------------------------------------------
+
+    async def wait_bell(self, waiter: Waiter, capability: str, seconds: float) -> bool:
+        """Wait for the bell up to `seconds` (at most `BLOCK_S`); return whether it rang."""
+        timeout = max(0.01, min(seconds, BLOCK_S))
+        return await waiter.run("BZPOPMIN", self.keys(capability).bell, timeout) is not None
+
+    async def wait_entries(
+        self, waiter: Waiter, positions: Mapping[str, str]
+    ) -> dict[str, list[tuple[str, list[bytes]]]]:
+        """Wait up to `BLOCK_S` for entries behind a position on each stream (key → last entry read).
+
+        Return key → [(entry id, flat fields)]; empty when nothing came.
+        """
+        raw = await waiter.run(
+            "XREAD", "COUNT", 1000, "BLOCK", int(BLOCK_S * 1000), "STREAMS", *positions, *positions.values()
+        )
+        return {
+            _text(key): [(_text(entry), _flat(fields)) for entry, fields in entries]
+            for key, entries in raw or ()
+        }
+
+
+def _flat(fields: Any) -> list[bytes]:
+    if isinstance(fields, dict):
+        return [part for pair in cast("dict[bytes, bytes]", fields).items() for part in pair]
+    return list(fields)
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _map(raw: Any) -> dict[str, bytes]:
+    pairs = raw.items() if isinstance(raw, dict) else zip(raw[::2], raw[1::2], strict=True)
+    return {_text(name): value for name, value in cast("Any", pairs)}
+
+
+def _texts(raw: Any) -> dict[str, str]:
+    return {name: _text(value) for name, value in _map(raw).items()}
+
+
+def _scores(raw: Any) -> dict[str, int]:
+    return {name: int(float(score)) for name, score in _map(raw).items()}
+
+
+def _state(raw: bytes) -> State | None:
+    return State(raw.decode()) if raw else None
+
+
+def _code(raw: bytes) -> Code | None:
+    return Code(raw.decode()) if raw else None
+
+
+def _kept(raw: bytes) -> Reply | None:
+    return Reply.read_packed(raw) if raw else None
+
+
+def _standing(state: bytes, code: bytes, outcome: bytes) -> Standing:
+    if not state:
+        return Standing(Word.UNKNOWN, None, None, None)
+    return Standing(Word.SETTLED if code else Word.OK, _state(state), _code(code), _kept(outcome))
+
+
+def _fetched(raw: list[Any]) -> Fetched:
+    due = int(raw[2])
+    return Fetched(
+        word=Word(raw[0].decode()),
+        now_ms=int(raw[1]),
+        next_due_ms=None if due < 0 else due,
+        more=raw[3] == b"1",
+        deliveries=tuple(Delivery.read(item) for item in raw[4:]),
+    )
