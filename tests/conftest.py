@@ -8,12 +8,17 @@ import uuid
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import leak
 import realredis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
+
+# How long an example takes says how busy the machine is, and nothing about the code.
+settings.register_profile("mcpweft", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("mcpweft")
 
 
 @pytest.fixture(scope="session", autouse=True)
