@@ -38,6 +38,20 @@ end
 
 local function ring() redis.call('ZADD', base .. 'bell', 0, '1') end
 
+-- How many entries of the class streams nobody has taken.
+local function untaken()
+  local n = 0
+  for i = 1, 4 do
+    local stream = base .. 'q:' .. STREAMS[i]
+    local length = redis.call('XLEN', stream)
+    if length > 0 then
+      local pending = redis.pcall('XPENDING', stream, GROUP)
+      n = n + length - (pending[1] or 0)
+    end
+  end
+  return n
+end
+
 local function make_groups()
   for _, which in ipairs(STREAMS) do
     redis.pcall('XGROUP', 'CREATE', base .. 'q:' .. which, GROUP, '0', 'MKSTREAM')

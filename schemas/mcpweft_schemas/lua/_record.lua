@@ -130,7 +130,7 @@ local function finish(r, o)
     redis.call('HDEL', record_key(r.id), 'held')
   end
   if r.key ~= '' then
-    if o.executed == 'no' and (o.state == 'cancelled' or o.state == 'expired') then
+    if o.executed == 'no' then
       free_key(r)
     else
       keep = math.max(keep, r.key_keep)

@@ -75,6 +75,8 @@ local function accept(at)
     local held = holder(key, print, waiter, flags)
     if held then return held end
   end
+  -- Whoever uses the key later gets this outcome, so it is always kept.
+  if key ~= '' and not has(flags, 's') then flags = flags .. 's' end
   local size = #body + #extra
   local refused = refusal(class, size, start_within, flags)
   if refused then return {refused[1], id, '', int(refused[2])} end

@@ -135,7 +135,7 @@ local function new_ones()
   turn[1] = at
   local text = table.concat(turn, ' ')
   if text ~= stat[1] then redis.call('HSET', base .. 'stat', 'turn', text) end
-  return empty < 4
+  return empty < 4 and untaken() > 0
 end
 
 due_ones()

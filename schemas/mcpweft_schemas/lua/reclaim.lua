@@ -65,5 +65,5 @@ for _, which in ipairs(STREAMS) do
   end
 end
 write_tally()
-if looked >= 200 then return {'MORE', moved, lost, kept} end
+if looked >= 200 and moved + lost > 0 then return {'MORE', moved, lost, kept} end
 return {kept > 0 and 'KEPT' or 'OK', moved, lost, kept}

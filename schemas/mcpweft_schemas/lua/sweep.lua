@@ -42,8 +42,6 @@ end
 count('dead_forgotten', forgotten)
 
 -- Work that lies ready rings again: a worker that died with the token took the ring with it.
-local ready = redis.call('ZCOUNT', base .. 'delayed', '-inf', int(now))
-for i = 1, 4 do ready = ready + redis.call('XLEN', base .. 'q:' .. STREAMS[i]) end
-if ready > 0 then ring() end
+if redis.call('ZCOUNT', base .. 'delayed', '-inf', int(now)) > 0 or untaken() > 0 then ring() end
 write_tally()
 return {#ids >= most and expired > 0 and 'MORE' or 'OK', expired, unserved, forgotten}
