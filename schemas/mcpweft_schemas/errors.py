@@ -49,15 +49,17 @@ _RAN = {
 class McpweftError(Exception):
     """The root: everything that mcpweft raises on purpose.
 
-    `what` says what happened, `advice` what to change; `str()` joins them with whether the tool ran.
+    `what` says what happened, `advice` what to change (each class has advice for want of better);
+    `str()` joins them with whether the tool ran. An error can be pickled and copied.
     """
 
     code: ClassVar[Code]
     http_status: ClassVar[int]
     retryable: bool = False
     """Whether the same call may succeed later, unchanged, without running the tool twice."""
+    usual_advice: ClassVar[str] = ""
 
-    def __init__(  # noqa: PLR0913  # the figures that every error carries, all by keyword
+    def __init__(
         self,
         what: str,
         *,
@@ -69,18 +71,21 @@ class McpweftError(Exception):
         attempts: Sequence[Attempt] = (),
     ) -> None:
         self.what = what
-        self.advice = advice
+        self.advice = advice or self.usual_advice
         self.executed = executed
         self.retry_after = retry_after
         """Seconds after which a retry is worth while, or None when nobody can know."""
         self.request_id = request_id
         self.times = times if times is not None else Times()
         self.attempts = tuple(attempts)
-        super().__init__(self._message())
+        super().__init__(what)  # what pickle calls the class with; all else travels as attributes
 
-    def _message(self) -> str:
-        parts = [self.what.rstrip(".") + ".", _RAN[self.executed], self.advice]
-        return " ".join(part for part in parts if part)
+    def __str__(self) -> str:
+        what = self.what if self.what.endswith((".", "!", "?")) else self.what + "."
+        return " ".join(part for part in (what, self._ran(), self.advice) if part)
+
+    def _ran(self) -> str:
+        return _RAN[self.executed]
 
 
 class CallerError(McpweftError):
@@ -96,13 +101,16 @@ class FabricError(McpweftError):
 
 
 class InvalidConfigError(CallerError):
-    """A setting is wrong or missing; `what` names the key and where it was read."""
+    """A setting is wrong or missing; `what` names the key and where it was read.
+
+    There is no usual advice: whoever finds a wrong setting knows the right ones.
+    """
 
     code = Code.INVALID_CONFIG
     http_status = 500
 
-    def _message(self) -> str:  # no call is involved: whether a tool ran is no question here
-        return " ".join(part for part in (self.what.rstrip(".") + ".", self.advice) if part)
+    def _ran(self) -> str:  # no call is involved: whether a tool ran is no question here
+        return ""
 
 
 class InvalidArgumentsError(CallerError):
@@ -110,6 +118,7 @@ class InvalidArgumentsError(CallerError):
 
     code = Code.INVALID_ARGUMENTS
     http_status = 422
+    usual_advice = "Correct the arguments; `mcpweft tools` shows each tool's schema."
 
 
 class UnknownCapabilityError(CallerError):
@@ -117,6 +126,7 @@ class UnknownCapabilityError(CallerError):
 
     code = Code.UNKNOWN_CAPABILITY
     http_status = 404
+    usual_advice = "Correct the name, or start a worker that offers it; `mcpweft tools` lists all."
 
 
 class UnknownToolError(CallerError):
@@ -124,6 +134,7 @@ class UnknownToolError(CallerError):
 
     code = Code.UNKNOWN_TOOL
     http_status = 404
+    usual_advice = "Correct the name; `mcpweft tools` lists all."
 
 
 class ConflictError(CallerError):
@@ -131,6 +142,7 @@ class ConflictError(CallerError):
 
     code = Code.CONFLICT
     http_status = 409
+    usual_advice = "Use another key for another call, or the same arguments for the same call."
 
 
 class RequestCancelledError(CallerError):
@@ -138,6 +150,7 @@ class RequestCancelledError(CallerError):
 
     code = Code.CANCELLED
     http_status = 499
+    usual_advice = "Call again if its answer is still wanted."
 
 
 class ResultExpiredError(CallerError):
@@ -145,6 +158,7 @@ class ResultExpiredError(CallerError):
 
     code = Code.RESULT_EXPIRED
     http_status = 410
+    usual_advice = "Fetch results sooner, or have them kept longer."
 
 
 class ToolError(ToolFailure):
@@ -152,6 +166,7 @@ class ToolError(ToolFailure):
 
     code = Code.TOOL_ERROR
     http_status = 502
+    usual_advice = "Look at `result`, which holds what the tool said."
     result: object = None
 
 
@@ -160,6 +175,7 @@ class ResultTooLargeError(ToolFailure):
 
     code = Code.RESULT_TOO_LARGE
     http_status = 502
+    usual_advice = "Ask the tool for less, or raise `max_result`."
 
 
 class InputRequiredError(ToolFailure):
@@ -167,6 +183,7 @@ class InputRequiredError(ToolFailure):
 
     code = Code.INPUT_REQUIRED
     http_status = 502
+    usual_advice = "Give the server all it needs in the arguments or in its configuration."
 
 
 class SessionLostError(ToolFailure):
@@ -174,6 +191,7 @@ class SessionLostError(ToolFailure):
 
     code = Code.SESSION_LOST
     http_status = 502
+    usual_advice = "Begin again from the call that built the state up."
 
 
 class NoServersError(FabricError):
@@ -182,6 +200,7 @@ class NoServersError(FabricError):
     code = Code.NO_SERVERS_AVAILABLE
     http_status = 503
     retryable = True
+    usual_advice = 'Start a worker, or wait with `when_unavailable="queue"`.'
 
 
 class FailoverExhaustedError(FabricError):
@@ -189,6 +208,7 @@ class FailoverExhaustedError(FabricError):
 
     code = Code.FAILOVER_EXHAUSTED
     http_status = 502
+    usual_advice = "Look at `attempts` for each cause; mend the server, or allow more attempts."
 
 
 class ConnectionFailedError(FabricError):
@@ -197,6 +217,7 @@ class ConnectionFailedError(FabricError):
     code = Code.CONNECTION_FAILED
     http_status = 503
     retryable = True
+    usual_advice = "Check the address, and that the other side runs; `mcpweft doctor` looks at both."
 
 
 class RequestTimeoutError(FabricError):
@@ -204,6 +225,7 @@ class RequestTimeoutError(FabricError):
 
     code = Code.TIMEOUT
     http_status = 504
+    usual_advice = "Allow more time, or add workers if it was spent in the queue."
     phase: str = "queue"
 
 
@@ -213,6 +235,7 @@ class QueueFullError(FabricError):
     code = Code.QUEUE_FULL
     http_status = 429
     retryable = True
+    usual_advice = 'Send more slowly, wait with `when_full="wait"`, or add workers.'
 
 
 class OutcomeUnknownError(FabricError):
@@ -220,6 +243,10 @@ class OutcomeUnknownError(FabricError):
 
     code = Code.OUTCOME_UNKNOWN
     http_status = 502
+    usual_advice = (
+        "Find out at the service behind the tool whether it ran; say `idempotent=True` "
+        "where a second run does no harm."
+    )
 
 
 class StoreLostError(FabricError):
@@ -227,6 +254,7 @@ class StoreLostError(FabricError):
 
     code = Code.STORE_LOST
     http_status = 503
+    usual_advice = "Call again if a second run does no harm; see the guide on durability to prevent this."
 
 
 class ResourceExhaustedError(FabricError):
@@ -235,6 +263,7 @@ class ResourceExhaustedError(FabricError):
     code = Code.RESOURCE_EXHAUSTED
     http_status = 503
     retryable = True
+    usual_advice = "Free or add memory in the store, or lower the load."
 
 
 class ShuttingDownError(FabricError):
@@ -242,10 +271,11 @@ class ShuttingDownError(FabricError):
 
     code = Code.SHUTTING_DOWN
     http_status = 503
+    usual_advice = "Call again from a client that is open."
 
 
 def near(name: str, known: Iterable[str], most: int = 3) -> list[str]:
-    """The known names that `name` was probably meant to be, nearest first, at most `most`."""
+    """Return the known names that `name` was probably meant to be, nearest first, at most `most`."""
     return difflib.get_close_matches(name, list(known), n=most, cutoff=0.6)
 
 
