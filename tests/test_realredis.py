@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 import leak
 import realredis
@@ -58,7 +60,9 @@ def test_a_killed_server_comes_back_with_its_data_and_address(private_redis: rea
 
 
 def test_a_paused_server_answers_after_it_is_resumed(private_redis: realredis.RedisServer) -> None:
-    with contextlib.closing(redis.Redis(port=private_redis.port, socket_timeout=0.1)) as client:
+    once = Retry(NoBackoff(), 0)  # newer clients would try again for seconds
+    impatient = redis.Redis(port=private_redis.port, socket_timeout=0.1, retry=once)
+    with contextlib.closing(impatient) as client:
         private_redis.pause()
         with pytest.raises(redis.TimeoutError):
             client.ping()
