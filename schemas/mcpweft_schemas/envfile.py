@@ -1,7 +1,7 @@
-"""A file of environment variables: `NAME=value`, a line each, as `.env` files are written.
+r"""A file of environment variables: `NAME=value`, a line each, as `.env` files are written.
 
-`export ` may stand before the name, `#` begins a comment at a line's start or after a blank, and a value may stand
-in single quotes (as it is) or double quotes (with \\n, \\t, \\", \\\\). Nothing is expanded.
+`export ` may stand before the name, `#` begins a comment at a line's start or after a blank, and a value may
+stand in single quotes (as it is) or double quotes (with \n, \t, \", \\). Nothing is expanded.
 
 Above stands `mcpjson`. This module must never know whose variables they are.
 """
@@ -12,7 +12,10 @@ import re
 
 _LINE = re.compile(
     r"""(?:export\s+)?(?P<name>[A-Za-z_][\w.]*)\s*=\s*
-    (?: '(?P<single>[^']*)' \s*(?:\#.*)? | "(?P<double>(?:[^"\\]|\\.)*)" \s*(?:\#.*)? | (?P<bare>.*?) (?:\s+\#.*)? )""",
+    (?: '(?P<single>[^']*)' \s*(?:\#.*)?
+      | "(?P<double>(?:[^"\\]|\\.)*)" \s*(?:\#.*)?
+      | (?P<bare>.*?) (?:\s+\#.*)?
+    )""",
     re.VERBOSE,
 )
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
@@ -23,6 +26,7 @@ def parse(text: str) -> dict[str, str]:
 
     Raises:
         ValueError: a line is none of these; the message names it.
+
     """
     found: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), start=1):

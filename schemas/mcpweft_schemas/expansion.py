@@ -1,4 +1,4 @@
-"""The variables in an `mcp.json`: `${VAR}`, `${env:VAR}`, `${VAR:-default}`, `${workspaceFolder}`, `${userHome}`.
+"""The variables in an `mcp.json`, as `mcpjson` lists them.
 
 Above stands `mcpjson`. This module must never look at the process's own environment: it is handed one.
 """
@@ -42,7 +42,8 @@ class Expander:
         """Return `text` with its variables replaced; one of an unknown form stays as written.
 
         Raises:
-            UnsetVariableError: a variable has neither a value nor a default, or only an editor could ask for it.
+            UnsetVariableError: a variable has neither value nor default, or only an editor could ask for it.
+
         """
         return _VARIABLE.sub(self._value, text)
 

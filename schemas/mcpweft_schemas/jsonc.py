@@ -20,6 +20,7 @@ def loads(text: str) -> Any:
 
     Raises:
         ValueError: it is no JSON; the message names line and column.
+
     """
     try:
         return json.loads(plain(text))

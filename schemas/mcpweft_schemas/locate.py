@@ -7,34 +7,37 @@ Looked at in this order; the first that says a URL wins:
 3. `redis.url` in the nearest `mcpweft.toml`, from the working directory upwards;
 4. a running `mcpweft up`, by its announcement in the user's runtime directory.
 
-The namespace is the argument's, else `MCPWEFT_NAMESPACE`, else the nearest `mcpweft.toml`'s, else the announced
-one, else `default`.
+The namespace is the argument's, else `MCPWEFT_NAMESPACE`, else the nearest `mcpweft.toml`'s, else the
+announced one, else `default`.
 
 An announcement is `<name>.json` in a directory that only its user can read: `$XDG_RUNTIME_DIR/mcpweft`, or
-`/run/user/<uid>/mcpweft`, or `<temporary directory>/mcpweft-<uid>`. It holds url, namespace, pid, and when that
-process began; one whose process is gone counts as none.
+`/run/user/<uid>/mcpweft`, or `<temporary directory>/mcpweft-<uid>`. It holds url, namespace, pid, and when
+that process began; one whose process is gone counts as none.
 
-Above stand the client and the command line. This module must never connect to anything, and imports no models:
-it is on the way of every command.
+Above stand the client and the command line. This module must never connect to anything, and imports no
+models: it is on the way of every command.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import tempfile
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
 
 from mcpweft_schemas import slug, tomlfile
 from mcpweft_schemas.errors import ConnectionFailedError, InvalidConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_IN_ADDRESS = re.compile(r"(://[^/?#:]*):[^/?#]*@")
+_IN_QUERY = re.compile(r"([?&](?:\w*_)?password=)[^&]*")
 
 FABRIC = "default"
 """The name of the fabric that `mcpweft up` announces unless told otherwise."""
@@ -79,12 +82,8 @@ class Announcement:
 
 
 def redacted(url: str) -> str:
-    """Return `url` with the password in it replaced by `***`, for messages and logs."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    user, _, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:***@{host}"))
+    """Return `url` with the passwords in it replaced by `***`, for messages and logs."""
+    return _IN_QUERY.sub(r"\1***", _IN_ADDRESS.sub(r"\1:***@", url))
 
 
 def locate(
@@ -107,6 +106,7 @@ def locate(
     Raises:
         ConnectionFailedError: nobody says; the message lists the four places tried.
         InvalidConfigError: the nearest `mcpweft.toml` cannot be read, or what it says of the place is wrong.
+
     """
     variables = os.environ if environ is None else environ
     asked = namespace or variables.get("MCPWEFT_NAMESPACE") or None
@@ -172,7 +172,7 @@ def _file(directory: Path) -> _File | None:
 
 
 def directories(environ: Mapping[str, str]) -> list[Path]:
-    """Return the directories where an announcement may lie, best first; those that are not safe are left out."""
+    """Return the directories where an announcement may lie, best first; not all need be there or be safe."""
     uid = os.getuid()
     runtime = environ.get("XDG_RUNTIME_DIR") or f"/run/user/{uid}"
     temporary = environ.get("TMPDIR") or tempfile.gettempdir()
@@ -188,6 +188,7 @@ def announce(
     Raises:
         InvalidConfigError: another live process announces that name, the name is not legal, or there is no
             directory that belongs to this user alone.
+
     """
     variables = os.environ if environ is None else environ
     if not slug.LEGAL.fullmatch(name):
@@ -209,7 +210,7 @@ def announce(
 
 
 def _place_new(draft: Path, file: Path) -> None:
-    """Put `draft` at `file` in one step; a dead process's announcement there is replaced, a live one's is not."""
+    """Put `draft` at `file` in one step; it replaces a dead process's announcement, never a live one's."""
     for _ in range(2):
         try:
             file.hardlink_to(draft)  # fails if it exists: of two that start at once, one wins
@@ -217,6 +218,8 @@ def _place_new(draft: Path, file: Path) -> None:
             if other := _read(file):
                 raise _taken(other) from None
             file.unlink(missing_ok=True)
+        except OSError:  # a file system without hard links
+            break
         else:
             return
     draft.replace(file)

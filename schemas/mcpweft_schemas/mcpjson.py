@@ -1,17 +1,17 @@
-"""The ecosystem's own file of MCP servers (`mcp.json`), in the dialects that Claude, VS Code, Cursor and others write.
+"""The ecosystem's own file of MCP servers (`mcp.json`), as Claude, VS Code, Cursor and others write it.
 
     servers        under `mcpServers` or `servers`, or `mcp.servers` (VS Code's settings)
-    type           stdio, http, streamable-http, streamableHttp, sse; without it `command` means stdio, `url` http,
-                   and a url that ends in /sse the older sse
+    type           stdio, http, streamable-http, streamableHttp, sse; without it `command` means stdio,
+                   `url` http, and a url that ends in /sse the older sse
     url            also `serverUrl`, `httpUrl`
     timeout        one attempt: text with a unit, or a number: seconds below 1000, milliseconds from there on
     disabled       also `enabled: false`
     envFile        lines of NAME=value; what `env` says stands above it
     ${VAR}, ${env:VAR}, ${VAR:-default}, ${workspaceFolder}, ${userHome}
 
-What is wrong with one server breaks that server only: it is listed with file, line, reason and what to change.
-Unknown keys only warn, for each program has its own. A server from here runs one worker until the operator
-says otherwise.
+What is wrong with one server breaks that server only: it is listed with file, line, reason and what to
+change. Unknown keys only warn, for each program has its own. A server from here runs one worker until the
+operator says otherwise.
 
 Above stands the config loader. This module must never know what a setting means to the fabric, nor look at
 the process's own environment: it is handed one.
@@ -70,6 +70,8 @@ class BrokenServer:
     """Where the trouble is, counted from 1; the server's own line where nothing closer is known."""
     reason: str
     advice: str
+    disabled: bool = False
+    """Whether its file leaves it out anyway: then nobody needs to hear of it."""
 
     def __str__(self) -> str:
         return f"{self.name} ({self.file}, line {self.line}): {self.reason.rstrip('.')}. {self.advice}"
@@ -107,7 +109,7 @@ class Imported:
         )
 
 
-class _Trouble(Exception):  # noqa: N818  # one server's, never seen outside
+class _Trouble(Exception):  # noqa: N818  # one server's, never seen outside  # one server's, never seen outside
     """What is wrong with a server, what to change, and a piece of text that stands on the line."""
 
     def __init__(self, reason: str, advice: str, near_text: str = "") -> None:
@@ -120,6 +122,7 @@ def read(file: Path, environ: Mapping[str, str]) -> Imported:
 
     Raises:
         InvalidConfigError: the file cannot be read, is no JSON, or has no table of servers.
+
     """
     try:
         text = file.read_text(encoding="utf-8-sig")
@@ -161,15 +164,16 @@ class _Reader:
                 settings = self._server(name, entry)
             except _Trouble as trouble:
                 line = self._line_with(trouble.near_text, first, last)
-                broken.append(BrokenServer(name, self._file, line, trouble.reason, trouble.advice))
+                off = isinstance(entry, dict) and _disabled(entry)
+                broken.append(BrokenServer(name, self._file, line, trouble.reason, trouble.advice, off))
             else:
                 servers[name] = ImportedServer(name, self._file, first, settings)
         return Imported(servers, tuple(broken), tuple(self._warnings))
 
     def _table(self, document: Any) -> tuple[dict[str, Any], str]:
         """Return the table of servers and the key that it stands under."""
-        top = document if isinstance(document, dict) else {}
-        inner = top.get("mcp") if isinstance(top.get("mcp"), dict) else {}
+        top: dict[str, Any] = document if isinstance(document, dict) else {}
+        inner: dict[str, Any] = top["mcp"] if isinstance(top.get("mcp"), dict) else {}
         for place, key in ((top, "mcpServers"), (top, "servers"), (inner, "servers"), (inner, "mcpServers")):
             if isinstance(place.get(key), dict):
                 if other := sorted(set(top) - _TOP):
@@ -182,29 +186,20 @@ class _Reader:
             advice='Put them under "mcpServers" (or "servers"), by name.',
         )
 
-    def _server(self, name: str, entry: Any) -> dict[str, Any]:
+    def _server(self, name: str, entry: dict[str, Any] | Any) -> dict[str, Any]:
         if not isinstance(entry, dict):
             raise _Trouble("it is no table", 'Write { "command": … } or { "url": … }.')
         for key in sorted(set(entry) - _KNOWN_ANYWHERE):
             close = near(key, sorted(_KNOWN), most=1)
             hint = f"; did you mean {close[0]}?" if close else "."
             self._warnings.append(f"{self._file}: {name}.{key} has no effect here{hint}")
-        said = {_ALIASES.get(key, key): value for key, value in entry.items() if value is not None}
-        settings: dict[str, Any] = {"disabled": bool(said.get("disabled")) or said.get("enabled") is False}
-        if settings["disabled"]:  # it is not run, so what it lacks is no trouble
-            return {**settings, **self._disabled(said)}
-        settings |= self._way_in(said)
+        said: dict[str, Any] = {
+            _ALIASES.get(key, key): value for key, value in entry.items() if value is not None
+        }
+        settings = {"disabled": _disabled(entry), **self._way_in(said)}
         if "timeout" in said:
             settings["attempt_timeout"] = _attempt_timeout(said["timeout"])
         return settings
-
-    @staticmethod
-    def _disabled(said: dict[str, Any]) -> dict[str, Any]:
-        for key in ("command", "url"):
-            if isinstance(said.get(key), str):
-                # Its variables stay as they are: nobody will use them.
-                return {key: said[key], **({"transport": "http"} if key == "url" else {})}
-        return {"command": "disabled"}
 
     def _way_in(self, said: dict[str, Any]) -> dict[str, Any]:
         kind = said.get("type", said.get("transport"))
@@ -289,7 +284,7 @@ class _Reader:
             ) from error
 
     def _lines(self, table: dict[str, Any], start: str) -> dict[str, tuple[int, int]]:
-        """Return the first and last line of each server, found by its name at the place where a key stands."""
+        """Return the first and last line of each server, found by its name where a key stands."""
         at = max(self._text.find(f'"{start}"'), 0)
         firsts: list[tuple[str, int]] = []
         for name in table:
@@ -306,6 +301,10 @@ class _Reader:
             if text in lines[number - 1]:
                 return number
         return first
+
+
+def _disabled(entry: dict[str, Any]) -> bool:
+    return entry.get("disabled") is True or entry.get("enabled") is False
 
 
 def _attempt_timeout(value: Any) -> float:

@@ -28,6 +28,7 @@ def octets(value: object) -> int:
 
     Raises:
         ValueError: it is no size, or not a whole number of bytes; the message says what to write.
+
     """
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value

@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mcpweft_schemas.errors import InvalidConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FILENAME = "mcpweft.toml"
 
@@ -51,6 +53,7 @@ def read(path: Path) -> TomlFile:
 
     Raises:
         InvalidConfigError: it cannot be read, or is no TOML.
+
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -70,7 +73,7 @@ def read(path: Path) -> TomlFile:
 
 
 def _lines(text: str) -> dict[tuple[str, ...], int]:
-    """Find the line of each key, as well as a look at single lines can: text over several lines may mislead it."""
+    """Find the line of each key by a look at single lines: a text over several lines may mislead it."""
     found: dict[tuple[str, ...], int] = {}
     table: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), start=1):

@@ -26,12 +26,18 @@ from mcpweft_schemas.errors import InvalidConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from mcpweft_schemas.config.quantity import Section
+
 PREFIX = "MCPWEFT_"
 URL = "MCPWEFT_URL"
 
 # What Kubernetes puts into every container next to a service whose name begins with "mcpweft".
 _SERVICE_LINK = re.compile(r".*_SERVICE_(HOST|PORT(_\w+)?)|(.*_)?PORT(_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)?")
 _NEAR = 0.75
+_HOW = (
+    "Two underscores part a section from its key, as in MCPWEFT_QUEUE__BOUND; "
+    "docs/configuration.md lists them all."
+)
 
 
 def read(environ: Mapping[str, str], servers: Iterable[str]) -> tuple[Layer, tuple[str, ...]]:
@@ -43,6 +49,7 @@ def read(environ: Mapping[str, str], servers: Iterable[str]) -> tuple[Layer, tup
 
     Raises:
         InvalidConfigError: a variable is misspelt, or cannot be read as a list or table.
+
     """
     layer, warnings = Layer(), list[str]()
     folded = _folded(servers)
@@ -79,7 +86,8 @@ def _folded(servers: Iterable[str]) -> dict[str, list[str]]:
 
 def _key(variable: str, parts: list[str], servers: dict[str, list[str]]) -> Key | None:
     """Return the key that a variable's parts name, or None when there is no such key."""
-    model, key, rest = Config, tuple[str, ...](), list(parts)
+    model: type[Section] = Config
+    key, rest = tuple[str, ...](), list(parts)
     while rest:
         name = rest.pop(0).lower()
         field = model.model_fields.get(name)
@@ -134,8 +142,7 @@ def _judge(variable: str, rest: str, warnings: list[str]) -> None:
     if "__" in rest or (close and not _SERVICE_LINK.fullmatch(rest)):
         raise InvalidConfigError(
             f"{variable} in the environment is no known setting",
-            advice=f"Did you mean {close[0]}?" if close else "Two underscores part a section from its key, as in "
-            "MCPWEFT_QUEUE__BOUND; docs/configuration.md lists them all.",
-        )  # fmt: skip
+            advice=f"Did you mean {close[0]}?" if close else _HOW,
+        )
     if not _SERVICE_LINK.fullmatch(rest):
         warnings.append(f"{variable} in the environment is no known setting and has no effect.")

@@ -1,6 +1,7 @@
-"""From what a model found wrong to what a person has to change: the key, where it was read, its value, the fix.
+"""From what a model found wrong to what a person has to change.
 
-Above stands `loading`. This module must never decide whether something is wrong.
+A refusal names the key, where it was read, its value, and what to write instead. Above stands `loading`.
+This module must never decide whether something is wrong.
 """
 
 from __future__ import annotations
@@ -70,11 +71,21 @@ def explain(detail: ErrorDetails, place: Callable[[tuple[str, ...]], str]) -> tu
         said = str(detail.get("ctx", {}).get("error", detail["msg"])).rstrip(".") + "."
         if said.startswith("Write "):
             return f"{name} is {shown(path, detail['input'])}{behind}", said
-        return f"{name or 'The configuration'} does not hold together{behind}", said
+        return f"{name or 'The configuration'} does not hold together{_mentioned(said, place)}", said
     form = _ADVICE.get(detail["type"])
     context: dict[str, Any] = {"expected": "", **detail.get("ctx", {})}
     advice = form.format_map(context) if form else detail["msg"]
     return f"{name} is {shown(path, detail['input'])}{behind}", advice + "."
+
+
+def _mentioned(said: str, place: Callable[[tuple[str, ...]], str]) -> str:
+    """Return where the keys that `said` speaks of were read."""
+    found = {
+        ".".join(key): where
+        for key in shape.keys()  # noqa: SIM118  # a function of that name
+        if ".".join(key) in said and (where := place(key))
+    }
+    return f" ({'; '.join(f'{key}: {where}' for key, where in found.items())})" if found else ""
 
 
 def shown(path: Sequence[str], value: object) -> str:
@@ -105,7 +116,7 @@ def _known(path: tuple[str, ...]) -> str:
     close = near(path[-1], keys, most=1)
     if close:
         return f"Did you mean {dotted((*path[:-1], close[0]))}?"
-    elsewhere = [key for key in shape.keys() if key[-1] == path[-1]]  # noqa: SIM118  # a function of that name
+    elsewhere = [key for key in shape.keys() if key[-1] == path[-1]]  # noqa: SIM118  # a function of that name  # a function of that name
     if elsewhere:
         return f"Did you mean {' or '.join('.'.join(key) for key in elsewhere)}?"
     return f"Known here: {', '.join(sorted(keys))}."

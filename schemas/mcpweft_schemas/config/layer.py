@@ -44,7 +44,7 @@ class Layer:
 
 
 def merged(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a new tree: the tables of both merged deeply, other values those of `upper` where it has them."""
+    """Return a new tree: tables merged deeply, other values those of `upper` where it has them."""
     result = dict(lower)
     for key, value in upper.items():
         below = result.get(key)

@@ -1,5 +1,7 @@
-"""Reading the configuration: defaults, under imported `mcp.json` files, under `mcpweft.toml`, under the
-environment, under what was said by hand (flags).
+"""Reading the configuration from all its sources, each over the ones before it.
+
+Defaults lie lowest; over them imported `mcp.json` files, `mcpweft.toml`, the environment, and what was said
+by hand (flags).
 
 Above stand the command line and the client. This module must never decide what a key means.
 """
@@ -7,7 +9,6 @@ Above stand the command line and the client. This module must never decide what 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from mcpweft_schemas.errors import InvalidConfigError
 from mcpweft_schemas.mcpjson import BrokenServer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pydantic_core import ErrorDetails
 
@@ -51,6 +52,7 @@ def load_config(
     Raises:
         InvalidConfigError: a key is unknown or its value wrong, in any source but an imported `mcp.json`,
             whose faults end up in `Config.broken` and `Config.warnings`.
+
     """
     variables = os.environ if environ is None else environ
     file = _file_layer(path)
@@ -174,7 +176,8 @@ def _imported_fault(detail: ErrorDetails, whole: Layer, imported: mcpjson.Import
 
 
 def _not_rescued(broken: Sequence[BrokenServer], whole: Layer) -> list[BrokenServer]:
-    return [server for server in broken if server.name not in whole.tree.get("servers", {})]
+    servers = whole.tree.get("servers", {})
+    return [server for server in broken if server.name not in servers and not server.disabled]
 
 
 def _slow_servers(config: Config) -> list[str]:
@@ -187,7 +190,8 @@ def _slow_servers(config: Config) -> list[str]:
         need = max(spans) * call.max_attempts + waits
         if max(spans) and need > call.timeout:
             found.append(
-                f"Server {name!r}: {call.max_attempts} attempts of {say(max(spans))} need {say(need)}, more than "
-                f"call.timeout ({say(call.timeout)}): a call ends before its last attempt unless it asks for more time."
+                f"Server {name!r}: {call.max_attempts} attempts of {say(max(spans))} need {say(need)}, more "
+                f"than call.timeout ({say(call.timeout)}): a call that does not ask for more time ends "
+                "before its last attempt."
             )
     return found

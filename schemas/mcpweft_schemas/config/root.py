@@ -28,20 +28,20 @@ from mcpweft_schemas.slug import slugs
 
 def longest_wait(backoff: float, backoff_max: float, max_attempts: int) -> float:
     """Return the most seconds that lie between `max_attempts` attempts: backoff doubles up to backoff_max."""
-    return sum(min(backoff * 2**turn, backoff_max) for turn in range(max_attempts - 1))
+    return sum(min(backoff * 2.0**turn, backoff_max) for turn in range(max_attempts - 1))
 
 
 class Config(Section):
     """Everything that can be set, with its defaults."""
 
     namespace: Name = Field(
-        "default",
+        default="default",
         description="Separates fabrics on one store: two namespaces never meet. 1 to 64 of a-z, 0-9, -, _.",
     )
     include: tuple[str, ...] = Field(
-        ("mcp.json",),
-        description="Files of the ecosystem's own format to import servers from, seen from this file. The default "
-        "one may be missing.",
+        default=("mcp.json",),
+        description="Files of the ecosystem's own format to import servers from, seen from this file. "
+        "The default one may be missing.",
     )
     redis: RedisConfig = Field(default_factory=RedisConfig, description="The store.")
     queue: QueueConfig = Field(default_factory=QueueConfig, description="The queue of each pool.")
@@ -82,7 +82,7 @@ class Config(Section):
     def noted(self, path: Path | None, broken: tuple[BrokenServer, ...], warnings: tuple[str, ...]) -> Self:
         """Return this configuration with what was noticed while it was read."""
         twin = self.model_copy()
-        twin._path, twin._broken, twin._warnings = path, broken, warnings  # noqa: SLF001  # its own class
+        twin.__pydantic_private__ = {"_path": path, "_broken": broken, "_warnings": warnings}
         return twin
 
     @field_validator("servers")
@@ -100,8 +100,8 @@ class Config(Section):
             if need > span:
                 say = duration.spoken
                 raise ValueError(
-                    f"call.{key} ({say(span)}) is shorter than its attempts: {call.max_attempts} × "
-                    f"{say(call.attempt_timeout)} and {say(waits)} of backoff make {say(need)}. Raise call.{key} to "
-                    f"{say(need)} or more, or lower call.attempt_timeout or call.max_attempts"
+                    f"call.{key} ({say(span)}) is shorter than its attempts: {call.max_attempts} times "
+                    f"{say(call.attempt_timeout)} and {say(waits)} of backoff make {say(need)}. Raise "
+                    f"call.{key} to {say(need)} or more, or lower call.attempt_timeout or call.max_attempts"
                 )
         return self

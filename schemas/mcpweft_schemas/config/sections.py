@@ -20,7 +20,7 @@ class Eviction(StrEnum):
     REFUSE = "refuse"
     """Start only where `maxmemory-policy` is `noeviction`."""
     ACCEPT_VOLATILE = "accept-volatile"
-    """Start under a `volatile-*` policy too: keys with a TTL (replies, stored outcomes, settled records) may vanish."""
+    """Start under a `volatile-*` policy too, where keys with a TTL may vanish: replies, stored outcomes."""
 
 
 class Durability(StrEnum):
@@ -43,31 +43,43 @@ class BreakerKind(StrEnum):
     """The last `count` outcomes."""
 
 
+_SCHEMES = (
+    "redis",
+    "rediss",
+    "unix",
+    "redis+cluster",
+    "rediss+cluster",
+    "redis+sentinel",
+    "rediss+sentinel",
+)
+
+
 class RedisConfig(Section):
     """The store."""
 
     url: str | None = Field(
-        None,
+        default=None,
         repr=False,  # it may hold a password
-        description="Where the store is: `redis://`, `rediss://` (TLS) or `unix://`. Unset: `mcpweft up` starts one "
-        "of its own, and everything else looks for a running `up`. `MCPWEFT_URL` sets it too.",
+        description="Where the store is: `redis://`, `rediss://` (TLS), `unix://`, `redis+cluster://` or "
+        "`redis+sentinel://host:port,host:port/service`. Unset: `mcpweft up` starts one of its own, and "
+        "everything else looks for a running `up`. `MCPWEFT_URL` sets it too.",
     )
     eviction: Eviction = Field(
-        Eviction.REFUSE,
-        description="What to do about a store that may evict keys. `accept-volatile` starts under a `volatile-*` "
-        "policy, where replies, stored outcomes and idempotency keys may vanish.",
+        default=Eviction.REFUSE,
+        description="What to do about a store that may evict keys. `accept-volatile` starts under a "
+        "`volatile-*` policy, where replies, stored outcomes and idempotency keys may vanish.",
     )
     durability: Durability = Field(
-        Durability.FAST,
-        description="What an accepted request survives: `fast` as the store is set up, `fsync` the store's crash, "
-        "`replicated` the loss of its machine. Checked at the start against what the store offers.",
+        default=Durability.FAST,
+        description="What an accepted request survives: `fast` as the store is set up, `fsync` the store's "
+        "crash, `replicated` the loss of its machine. Checked at the start against what the store offers.",
     )
 
     @field_validator("url")
     @classmethod
     def _known_scheme(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("Write a URL that starts with redis://, rediss:// or unix://")
+        if value is not None and value.partition("://")[0] not in _SCHEMES:
+            raise ValueError(f"Write a URL that starts with one of {', '.join(_SCHEMES)}, and ://")
         return value
 
 
@@ -75,26 +87,29 @@ class QueueConfig(Section):
     """The queue of each pool: its bounds, and how long what is over is kept."""
 
     bound: Count = Field(
-        10_000, description="Requests that a pool holds at most, those in the works included."
+        default=10_000, description="Requests that a pool holds at most, those in the works included."
     )
-    max_bytes: Size = Field(256 << 20, description="Bytes of requests that a pool holds at most.")
-    low_at: Share = Field(0.60, description="Fill level from which requests of class low are refused.")
-    normal_at: Share = Field(0.85, description="Fill level from which class normal is refused.")
-    high_at: Share = Field(0.95, description="Fill level from which class high is refused.")
+    max_bytes: Size = Field(default=256 << 20, description="Bytes of requests that a pool holds at most.")
+    low_at: Share = Field(
+        default=0.60, description="Fill level from which requests of class low are refused."
+    )
+    normal_at: Share = Field(default=0.85, description="Fill level from which class normal is refused.")
+    high_at: Share = Field(default=0.95, description="Fill level from which class high is refused.")
     result_ttl: Duration = Field(
-        3600.0, description="How long the outcome of a submitted request can be fetched."
+        default=3600.0, description="How long the outcome of a submitted request can be fetched."
     )
     idempotency_ttl: Duration = Field(
-        86_400.0, description="How long an idempotency key stands for its outcome, from that outcome on."
+        default=86_400.0,
+        description="How long an idempotency key stands for its outcome, from that outcome on.",
     )
-    dead_ttl: Duration = Field(604_800.0, description="How long dead letters are kept for replay.")
+    dead_ttl: Duration = Field(default=604_800.0, description="How long dead letters are kept for replay.")
 
     @model_validator(mode="after")
     def _rising(self) -> Self:
         if not self.low_at <= self.normal_at <= self.high_at:
             raise ValueError(
-                f"queue.low_at ({self.low_at:g}), normal_at ({self.normal_at:g}) and high_at ({self.high_at:g}) "
-                "must not fall: a better class is never refused before a worse one"
+                f"queue.low_at ({self.low_at:g}), normal_at ({self.normal_at:g}) and high_at "
+                f"({self.high_at:g}) must not fall: a better class is never refused before a worse one"
             )
         return self
 
@@ -103,55 +118,58 @@ class CallConfig(Section):
     """What a request is given when its caller does not say."""
 
     timeout: Duration = Field(
-        120.0,
+        default=120.0,
         description="Total time of a call, from enqueue to outcome. Must cover every attempt and backoff.",
     )
-    submit_timeout: Duration = Field(3600.0, description="Total time of a submitted request.")
+    submit_timeout: Duration = Field(default=3600.0, description="Total time of a submitted request.")
     attempt_timeout: Duration = Field(
-        30.0, description="Time of one attempt on a server. Servers and tools may have their own."
+        default=30.0, description="Time of one attempt on a server. Servers and tools may have their own."
     )
     max_attempts: Count = Field(
-        3, description="Deliveries that a request is charged for at most, all layers together."
+        default=3, description="Deliveries that a request is charged for at most, all layers together."
     )
     backoff: Duration = Field(
-        1.0, description="Longest wait before the second attempt on the same server; doubles, with full jitter. "
+        default=1.0,
+        description="Longest wait before the second attempt on the same server; doubles, with full jitter. "
         "Another server may try at once.",
-    )  # fmt: skip
-    backoff_max: Duration = Field(10.0, description="What that wait grows to at most.")
-    outstanding: Count = Field(10_000, description="Requests that one producer has open at most; more wait.")
+    )
+    backoff_max: Duration = Field(default=10.0, description="What that wait grows to at most.")
+    outstanding: Count = Field(
+        default=10_000, description="Requests that one producer has open at most; more wait."
+    )
 
 
 class WorkerConfig(Section):
     """Each worker, the process bound to one MCP server."""
 
-    heartbeat: Duration = Field(0.25, description="How often a worker says that it lives.")
-    dead_after: Duration = Field(1.0, description="Silence after which a worker counts as dead.")
+    heartbeat: Duration = Field(default=0.25, description="How often a worker says that it lives.")
+    dead_after: Duration = Field(default=1.0, description="Silence after which a worker counts as dead.")
     grace: Duration = Field(
-        10.0, description="Time that running calls have to finish when a worker is told to stop."
+        default=10.0, description="Time that running calls have to finish when a worker is told to stop."
     )
     hung_after: Duration | None = Field(
-        None,
-        description="Silence of a server with calls in flight after which it is restarted. Unset: only once an attempt "
-        "has timed out as well, because a busy server is not a dead one.",
+        default=None,
+        description="Silence of a server with calls in flight after which it is restarted. Unset: only once "
+        "an attempt has timed out as well, because a busy server is not a dead one.",
     )
     max_result: Size = Field(
-        16 << 20, description="Largest outcome that is kept; a larger one is RESULT_TOO_LARGE."
+        default=16 << 20, description="Largest outcome that is kept; a larger one is RESULT_TOO_LARGE."
     )
     inline_result: Size = Field(
-        1 << 20,
+        default=1 << 20,
         description="Largest outcome that travels in the reply itself; larger ones are fetched when read.",
     )
-    host: str = Field("127.0.0.1", description="Address that `port` listens on.")
+    host: str = Field(default="127.0.0.1", description="Address that `port` listens on.")
     port: Port | None = Field(
-        None, description="Port of /healthz, /readyz and /metrics. Unset: none. 0: any free one."
+        default=None, description="Port of /healthz, /readyz and /metrics. Unset: none. 0: any free one."
     )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.dead_after < 2 * self.heartbeat:
             raise ValueError(
-                f"worker.dead_after ({self.dead_after:g}s) is under two heartbeats ({self.heartbeat:g}s each), so "
-                "one late beat would kill a healthy worker: raise dead_after or lower heartbeat"
+                f"worker.dead_after ({self.dead_after:g}s) is under two heartbeats ({self.heartbeat:g}s "
+                "each), so one late beat would kill a healthy worker: raise dead_after or lower heartbeat"
             )
         if self.inline_result > self.max_result:
             raise ValueError("worker.inline_result is over worker.max_result: lower it, or raise max_result")
@@ -161,40 +179,51 @@ class WorkerConfig(Section):
 class BreakerConfig(Section):
     """The breaker of each server: when calls stop going to it, and when they are let back."""
 
-    failure_threshold: Count = Field(5, description="Failures in a row that open it.")
+    failure_threshold: Count = Field(default=5, description="Failures in a row that open it.")
     kind: BreakerKind = Field(
-        BreakerKind.TIME,
+        default=BreakerKind.TIME,
         description="Whether the window is the last `window` of time or the last `count` outcomes.",
     )
-    window: Duration = Field(300.0, description='The window\'s length, for `kind = "time"`.')
-    count: Count = Field(100, description='The window\'s length in outcomes, for `kind = "count"`.')
-    min_calls: Count = Field(10, description="Outcomes that the window must hold before a rate may open it.")
-    failure_rate: Share = Field(0.5, description="Opens when more than this part of the window failed.")
-    slow_call: Duration | None = Field(None, description="A call that took longer is slow. Unset: none is.")
-    slow_rate: Share = Field(0.5, description="Opens when more than this part of the window was slow.")
-    recovery: Duration = Field(60.0, description="Time open, before probes are let through.")
-    probes: Count = Field(3, description="Probes let through half open; when all of them succeed, it closes.")
+    window: Duration = Field(default=300.0, description='The window\'s length, for `kind = "time"`.')
+    count: Count = Field(default=100, description='The window\'s length in outcomes, for `kind = "count"`.')
+    min_calls: Count = Field(
+        default=10, description="Outcomes that the window must hold before a rate may open it."
+    )
+    failure_rate: Share = Field(
+        default=0.5, description="Opens when more than this part of the window failed."
+    )
+    slow_call: Duration | None = Field(
+        default=None, description="A call that took longer is slow. Unset: none is."
+    )
+    slow_rate: Share = Field(
+        default=0.5, description="Opens when more than this part of the window was slow."
+    )
+    recovery: Duration = Field(default=60.0, description="Time open, before probes are let through.")
+    probes: Count = Field(
+        default=3, description="Probes let through half open; when all of them succeed, it closes."
+    )
 
 
 class CoordinatorConfig(Section):
     """The control plane."""
 
     lease: Duration = Field(
-        0.75, description="How long the leader leads without renewing; another one takes over after that."
+        default=0.75,
+        description="How long the leader leads without renewing; another one takes over after that.",
     )
     sweep: Duration = Field(
-        0.1, description="How often the leader looks for dead workers and overdue requests."
+        default=0.1, description="How often the leader looks for dead workers and overdue requests."
     )
-    host: str = Field("127.0.0.1", description="Address that `port` listens on.")
+    host: str = Field(default="127.0.0.1", description="Address that `port` listens on.")
     port: Port | None = Field(
-        None, description="Port of /healthz, /readyz and /metrics. Unset: none. 0: any free one."
+        default=None, description="Port of /healthz, /readyz and /metrics. Unset: none. 0: any free one."
     )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.sweep > self.lease / 2:
             raise ValueError(
-                f"coordinator.sweep ({self.sweep:g}s) is over half of coordinator.lease ({self.lease:g}s), which is "
-                "renewed with it: lower sweep or raise lease"
+                f"coordinator.sweep ({self.sweep:g}s) is over half of coordinator.lease ({self.lease:g}s), "
+                "which is renewed with it: lower sweep or raise lease"
             )
         return self

@@ -82,36 +82,37 @@ class ServerConfig(Section):
 
     Exactly one of `command`, `url` and `app` says what it is.
 
-    `concurrency` is 8 for stdio and app servers: the SDKs' servers answer several calls at once from one event
-    loop, so 1 would leave them idle while a call waits for I/O, and a tool that computes gains nothing beyond
-    a few. It is 16 for HTTP servers, which have more than one connection and often more than one process behind them.
+    `concurrency` is 8 for stdio and app servers: the SDKs' servers answer several calls at once from one
+    event loop, so 1 would leave them idle while a call waits for I/O, and a tool that computes gains nothing
+    beyond a few. It is 16 for HTTP servers, which have a connection for each call and often more than one
+    process behind them.
     """
 
-    command: str | None = Field(None, min_length=1, description="Program of a stdio server.")
-    args: tuple[str, ...] = Field((), description="Its arguments.")
+    command: str | None = Field(default=None, min_length=1, description="Program of a stdio server.")
+    args: tuple[str, ...] = Field(default=(), description="Its arguments.")
     env: dict[str, str] = Field(
         default_factory=dict[str, str],
         repr=False,  # it holds tokens
         description="Environment variables it gets on top of a small safe set.",
     )
     cwd: Path | None = Field(
-        None, description="Directory it starts in; a relative one is seen from the file that says so."
+        default=None, description="Directory it starts in; a relative one is seen from the file that says so."
     )
-    url: str | None = Field(None, description="Address of an HTTP server.")
+    url: str | None = Field(default=None, description="Address of an HTTP server.")
     headers: dict[str, str] = Field(
         default_factory=dict[str, str], repr=False, description="HTTP headers sent with each request to it."
     )
     app: str | None = Field(
-        None, description="A Python server object to run in the worker, as `module:name`."
+        default=None, description="A Python server object to run in the worker, as `module:name`."
     )
     transport: Transport = Field(
         default_factory=_transport_of,
-        description="How it is spoken to. Unset: by what is set of `command`, `url` and `app`; a URL that ends in "
-        "`/sse` is sse, any other http.",
+        description="How it is spoken to. Unset: by what is set of `command`, `url` and `app`; a URL that "
+        "ends in `/sse` is sse, any other http.",
         json_schema_extra={"default_text": "by `command`, `url`, `app`"},
     )
     capabilities: tuple[Name, ...] = Field(
-        (),
+        default=(),
         description="Pools that it serves. Unset: one of its own name, made legal by the slug rule.",
         json_schema_extra={"default_text": "its own name"},
     )
@@ -120,26 +121,26 @@ class ServerConfig(Section):
         description="Calls that it runs at once. It is the server's: several workers of one URL divide it.",
         json_schema_extra={"default_text": "8 for stdio and app, 16 for http and sse"},
     )
-    workers: int = Field(1, ge=0, description="Workers that the launcher keeps for it.")
+    workers: int = Field(default=1, ge=0, description="Workers that the launcher keeps for it.")
     start: Start = Field(
-        Start.EAGER, description="Whether its workers start with the fabric or on the first request."
+        default=Start.EAGER, description="Whether its workers start with the fabric or on the first request."
     )
     idle_stop: Duration | None = Field(
-        None,
+        default=None,
         description="Idle time after which its workers are stopped until the next request. Unset: never.",
     )
     state: State = Field(
-        State.NONE,
-        description="What it remembers between calls. `exclusive` and `session`: one worker in the whole fleet.",
+        default=State.NONE,
+        description="What it remembers between calls. `exclusive` and `session`: one worker in the fleet.",
     )
     mode: str = Field(
-        "auto",
-        description="Protocol era: `auto` asks the server, `legacy` shakes hands as before 2026, a date such as "
-        "`2026-07-28` takes that version unasked. `legacy` starts old or slow servers faster.",
+        default="auto",
+        description="Protocol era: `auto` asks the server, `legacy` shakes hands as before 2026, a date such "
+        "as `2026-07-28` takes that version unasked. `legacy` starts old or slow servers faster.",
     )
     idempotent: tuple[str, ...] = Field(
-        (),
-        description="Tools that are safe to run twice, as names or patterns such as `get_*`. They are retried.",
+        default=(),
+        description="Tools that are safe to run twice, as names or patterns such as `get_*`.",
     )
     trust_annotations: bool = Field(
         default_factory=_trust_of,
@@ -147,14 +148,14 @@ class ServerConfig(Section):
         json_schema_extra={"default_text": "true for stdio and app, false for http and sse"},
     )
     attempt_timeout: Duration | None = Field(
-        None, description="Time of one attempt on it. Unset: `call.attempt_timeout`."
+        default=None, description="Time of one attempt on it. Unset: `call.attempt_timeout`."
     )
     tool_timeouts: dict[str, Duration] = Field(
         default_factory=dict[str, float],
         description="Time of one attempt by tool name or pattern; the first that fits is taken.",
     )
-    hung_after: Duration | None = Field(None, description="As `worker.hung_after`, for this server.")
-    disabled: bool = Field(False, description="Leave it out.")  # noqa: FBT003  # a default, not a flag argument
+    hung_after: Duration | None = Field(default=None, description="As `worker.hung_after`, for this server.")
+    disabled: bool = Field(default=False, description="Leave it out.")
 
     _name: str = PrivateAttr("")
 
@@ -166,7 +167,7 @@ class ServerConfig(Section):
     def named(self, name: str, capability: str) -> Self:
         """Return this server under its name, serving `capability` if it names none itself."""
         twin = self.model_copy(update={} if self.capabilities else {"capabilities": (capability,)})
-        twin._name = name  # noqa: SLF001  # its own class
+        twin.__pydantic_private__ = {"_name": name}
         return twin
 
     def is_idempotent(self, tool: str) -> bool:

@@ -7,7 +7,6 @@ the keys that are near. The models are the only source: nothing is listed twice.
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
@@ -15,7 +14,7 @@ from mcpweft_schemas.config.quantity import Section
 from mcpweft_schemas.config.root import Config
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 SERVER_NAME = "<name>"
 """Stands for any server's name in a path of keys."""
