@@ -20,38 +20,43 @@ if TYPE_CHECKING:
     import redis
 
 OWNED = {
-    "bell": "the pool's: a worker that waits takes its token",
+    "alive": "beats of workers: retire and reclaim take each out",
+    "bell": "one token: a worker that wakes takes it",
     "dead": "dead letters, bounded by age: the leader drops old ones",
-    "delayed": "retries: each fetch takes what is due, a request's end takes its own",
-    "epoch": "the highest leader seen: must outlive every leader",
-    "expiry": "the index of deadlines: a request's end takes its own entry",
-    "lead": "the leader's lease, which carries its expiry inside",
-    "members": "the fleet: retire and reclaim take each worker out",
+    "delayed": "requests that wait for a time: fetch takes what is due, an end takes its own",
+    "expiry": "when each live request needs a look: a request's end takes its entry",
+    "lease:*": "who leads, or holds a server: the epoch must outlive every holder",
+    "load": "the last moment of each worker: retire takes it out",
+    "members": "what each worker said of itself: retire takes it out",
+    "picky": "requests that would not wait: a fetch or their end takes them out",
     "pool": "durable: removed by an admin only",
     "pools": "the register of pools: durable, like each pool",
-    "q:*": "the work streams: durable, an entry goes with its ack",
+    "q:*": "the work streams: durable, an entry goes with its acknowledgement",
     "readers": "epochs of readers: retire takes each out",
     "safe": "which tools may run twice: goes with the pool",
     "stat": "counters of the pool: go with the pool",
-    "tools": "schemas of the tools: go with the pool",
-    "usable": "usable workers: each entry carries its expiry",
+    "tools": "what the tools are: goes with the pool",
+    "usable": "usable workers: each entry carries its end",
 }
-"""Keys that may lack a TTL, by what follows `mcpweft:<namespace>:{capability}:`, each with its owner."""
+"""Keys that may lack a TTL, by what follows `mcpweft:<namespace>:{capability}:`, each with its owner.
+
+A record (`r:<id>`) may lack one too, while the request lives: then `expiry` names it.
+"""
 
 
 def delete_keys(client: redis.Redis | redis.RedisCluster, namespace: str) -> list[str]:
     """Delete every key of `namespace`; return those that had neither a TTL nor an owner."""
-    leaked: list[str] = []
-    for raw in list(client.scan_iter(match=f"mcpweft:{namespace}:*", count=1000)):
-        key = bytes(raw).decode()
-        if client.ttl(key) == -1 and not _owned(key):
-            leaked.append(key)
-        client.delete(key)
+    names = [bytes(raw).decode() for raw in client.scan_iter(match=f"mcpweft:{namespace}:*", count=1000)]
+    leaked = [name for name in names if client.ttl(name) == -1 and not _owned(client, name)]
+    for name in names:
+        client.delete(name)
     return sorted(leaked)
 
 
-def _owned(key: str) -> bool:
-    tail = key.partition("}:")[2]
+def _owned(client: redis.Redis | redis.RedisCluster, name: str) -> bool:
+    base, _, tail = name.partition("}:")
+    if tail.startswith("r:") and client.zscore(base + "}:expiry", tail[2:]) is not None:
+        return True
     return any(fnmatchcase(tail, pattern) for pattern in OWNED)
 
 

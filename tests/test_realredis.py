@@ -43,6 +43,8 @@ def test_a_key_without_ttl_or_owner_is_named_and_deleted(store_url: str) -> None
         client.set(f"mcpweft:{space}:{{a}}:r:2", "ends", px=60_000)
         client.set(f"mcpweft:{space}:{{a}}:q:high", "owned")
         client.set(f"mcpweft:{space}:{{_}}:pools", "owned")
+        client.set(f"mcpweft:{space}:{{a}}:r:3", "lives: expiry knows it")
+        client.zadd(f"mcpweft:{space}:{{a}}:expiry", {"3": 1})
         assert leak.delete_keys(client, space) == [f"mcpweft:{space}:{{a}}:r:1"]
         assert list(client.scan_iter(match=f"mcpweft:{space}:*")) == []
 
