@@ -42,6 +42,7 @@ PROBE = 1.0
 """Seconds that a doubted server has to answer."""
 RELIST = 0.2
 """Seconds between two readings of the tool list, whatever the server says of changes."""
+_SDK_CUT = "SSE stream"  # how the SDK's own errors begin when an event stream ends without its answer
 _NEEDS_INPUT = frozenset({URL_ELICITATION_REQUIRED, MISSING_REQUIRED_CLIENT_CAPABILITY})
 
 
@@ -282,6 +283,9 @@ class Session:
             cause, text = passage.cause, passage.message
         elif link.wire.ending is not None:
             cause, text = link.wire.ending
+        elif exc.message.startswith(_SDK_CUT):
+            over = "byte limit" in exc.message
+            cause, text = (Cause.TOO_LARGE if over else Cause.CONNECTION_FAILED), exc.message
         elif exc.code in _NEEDS_INPUT:
             return CallFailed(Cause.INPUT_REQUIRED, exc.message, executed=Executed.YES)
         else:

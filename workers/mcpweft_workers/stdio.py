@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from mcp.shared.message import SessionMessage
+    from mcp_types import RequestId
 
     from mcpweft_workers.spec import ServerSpec
     from mcpweft_workers.wire import Passage, Wire
@@ -138,7 +139,7 @@ class Stdio:
         self._wire.received(message)
 
     def _on_overlong(self, line: Overlong) -> None:
-        rid = reply_id(line.head, line.tail)
+        rid: RequestId | None = reply_id(line.head, line.tail)
         if rid is None and not line.ended:
             return  # its id may stand at its end
         text = f"Server {self._spec.name!r} answered a line over {self._spec.max_line} bytes"
