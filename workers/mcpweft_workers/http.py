@@ -95,6 +95,8 @@ class Softened(httpx2.AsyncBaseTransport):
     def __init__(self, spec: ServerSpec, wire: Wire) -> None:
         self._spec = spec
         self._wire = wire
+        # Without what may be secret: credentials and the query.
+        self._place = httpx2.URL(spec.url).copy_with(userinfo=b"", query=None, fragment=None)
         self._inner = httpx2.AsyncHTTPTransport(limits=httpx2.Limits(max_keepalive_connections=64))
 
     async def aclose(self) -> None:
@@ -111,7 +113,7 @@ class Softened(httpx2.AsyncBaseTransport):
         except httpx2.TransportError as exc:
             if request.method != "POST":
                 raise
-            text = f"Server {self._spec.name!r} at {self._spec.url} cannot be reached: {_say(exc)}"
+            text = f"Server {self._spec.name!r} at {self._place} cannot be reached: {_say(exc)}"
             return self._failed(
                 request, passage, Cause.CONNECTION_FAILED, text, unsent=isinstance(exc, _UNSENT)
             )
@@ -133,7 +135,7 @@ class Softened(httpx2.AsyncBaseTransport):
             return self._failed(request, passage, Cause.SESSION_LOST, text)
         if body.lstrip().startswith(b"{") and b'"jsonrpc"' in body and self._spec.kind != "sse":
             return response  # the server's own JSON-RPC error says it best
-        text = f"Server {self._spec.name!r} at {self._spec.url} answered {said}"
+        text = f"Server {self._spec.name!r} at {self._place} answered {said}"
         return self._failed(request, passage, Cause.CONNECTION_FAILED, text)
 
     async def _body(self, response: httpx2.Response) -> bytes:

@@ -127,7 +127,9 @@ class Session:
             link = await self._connect()
             reason = await self._serve(link)
         except Exception as exc:  # noqa: BLE001  # whatever a server or the SDK throws, the owner goes on
-            reason = f"Server {self.spec.name!r}: {_plain(exc)}"
+            reason = _plain(exc)
+            if self.spec.name not in reason:
+                reason = f"Server {self.spec.name!r}: {reason}"
         return link is not None, reason
 
     async def _connect(self) -> Link:
@@ -228,7 +230,8 @@ class Session:
 
     def _suspect(self, reason: str) -> None:
         """Take no calls until the server has been asked."""
-        if not self._doubt:
+        link = self._link
+        if not self._doubt and link is not None and link.wire.ending is None:
             self._doubt = reason
             self.ready.clear()
             self._enter(SessionState.DEGRADED, reason)
@@ -284,8 +287,9 @@ class Session:
         elif link.wire.ending is not None:
             cause, text = link.wire.ending
         elif exc.message.startswith(_SDK_CUT):
-            over = "byte limit" in exc.message
-            cause, text = (Cause.TOO_LARGE if over else Cause.CONNECTION_FAILED), exc.message
+            cause, text = Cause.CONNECTION_FAILED, exc.message
+            if "byte limit" in exc.message:
+                return CallFailed(Cause.TOO_LARGE, exc.message, executed=Executed.YES)
         elif exc.code in _NEEDS_INPUT:
             return CallFailed(Cause.INPUT_REQUIRED, exc.message, executed=Executed.YES)
         else:
@@ -294,7 +298,7 @@ class Session:
             return CallFailed(cause, text, executed=Executed.YES)
         if cause is Cause.SESSION_LOST:
             link.wire.end(cause, text)
-        elif cause is Cause.CONNECTION_FAILED and link.wire.ending is None:
+        elif cause is Cause.CONNECTION_FAILED and link is self._link:
             self._suspect(text)
         tail = link.stderr_tail if cause is Cause.SERVER_DIED else ""
         return CallFailed(cause, text, executed=passage.executed, stderr_tail=tail)

@@ -1,0 +1,77 @@
+"""A server that lives in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import pytest
+from mcp.server import MCPServer
+from mcp.server.mcpserver import Context  # noqa: TC002  # the SDK reads the annotation at run time
+from mcp.server.mcpserver.exceptions import ToolError
+from servers.hold import failure, hold, text
+from waiting import until
+
+from mcpweft_workers.session import Cause, ServerSpec, SessionState
+
+server = MCPServer("here")
+stopped = asyncio.Event()
+
+
+@server.tool()
+async def greet(name: str) -> str:
+    return f"hello {name}"
+
+
+@server.tool()
+async def count(to: int, context: Context) -> int:
+    for step in range(1, to + 1):
+        await context.report_progress(step, to)
+    return to
+
+
+@server.tool()
+async def refuse() -> str:
+    raise ToolError("no")
+
+
+@server.tool()
+async def linger() -> None:
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        stopped.set()
+        raise
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch) -> ServerSpec:
+    monkeypatch.setitem(sys.modules, "an_app", sys.modules[__name__])
+    return ServerSpec("here", "app", app="an_app:server")
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_an_app_answers_reports_and_fails(app: ServerSpec, mode: str) -> None:
+    spec = ServerSpec("here", "app", app=app.app, mode=mode)  # type: ignore[arg-type]  # one of the two
+    async with hold(spec) as session:
+        assert text(await session.call("greet", {"name": "you"}, timeout=5)) == "hello you"
+        assert (await session.call("refuse", {}, timeout=5)).is_error
+        steps: list[float] = []
+        await session.call("count", {"to": 3}, timeout=5, on_progress=lambda step, *_: steps.append(step))
+        assert steps == [1, 2, 3]
+        assert session.pids is None
+
+
+async def test_a_call_to_an_app_times_out_and_is_cancelled_there(app: ServerSpec) -> None:
+    stopped.clear()
+    async with hold(app) as session:
+        failed = await failure(session, "linger", timeout=0.1)
+        assert failed.cause is Cause.ATTEMPT_TIMEOUT
+        await until(stopped.is_set)
+
+
+@pytest.mark.parametrize(("name", "said"), [("an_app:nothing", "nothing"), ("an_app:count", "not an MCPServer")])
+async def test_an_app_that_is_none_is_named(app: ServerSpec, name: str, said: str) -> None:
+    async with hold(ServerSpec("here", "app", app=name), ready=False) as session:
+        await until(lambda: session.state is SessionState.DOWN)
+        assert said in session.reason
