@@ -78,7 +78,7 @@ def build() -> App:
     app = App(
         name="mcpweft",
         version=_version,
-        default_parameter=Parameter(negative_iterable=(), show_default=False),
+        default_parameter=Parameter(negative=(), show_default=False),
         group_commands=Group("Options", sort_key=len(COMMANDS)),
         help="A worker fabric for MCP servers: enqueue tool calls, let workers pull them.",
         help_epilogue=(

@@ -1,0 +1,114 @@
+"""`mcpweft check`: read the configuration as the fabric would, and say what is wrong or odd.
+
+Below is the config loader, whose findings it prints. This module must never connect to anything.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mcpweft.cli.exits import Exit
+from mcpweft.cli.option import Json
+
+if TYPE_CHECKING:
+    from mcpweft_schemas.config import Config, ServerConfig
+
+
+def check(*files: Path, json: Json = False) -> int:
+    """Check mcpweft.toml and the mcp.json files that it includes. Exit code 2 tells of an error.
+
+    Parameters
+    ----------
+    files
+        A mcpweft.toml, or mcp.json files, or both. Unset: the nearest mcpweft.toml, else ./mcp.json.
+    json
+        Print JSON.
+
+    """
+    config = read(files)
+    if json:
+        print_json(config)
+    else:
+        print_text(config)
+    return Exit.USAGE if config.broken else Exit.OK
+
+
+def read(files: tuple[Path, ...]) -> Config:
+    """Return the configuration that `files` make, the nearest one where none is given."""
+    from mcpweft_schemas import tomlfile  # noqa: PLC0415  # nothing below is needed for --help
+    from mcpweft_schemas.config import load_config  # noqa: PLC0415
+    from mcpweft_schemas.errors import InvalidConfigError  # noqa: PLC0415
+
+    here = Path.cwd()
+    tables = [path for path in files if path.suffix == ".toml"]
+    imports = [str(path) for path in files if path.suffix != ".toml"]
+    if len(tables) > 1:
+        raise InvalidConfigError("Two mcpweft.toml were given", advice="Check them one at a time.")
+    path = tables[0] if tables else tomlfile.nearest(here) if not imports else None
+    if not files and path is None and not (here / "mcp.json").is_file():
+        raise InvalidConfigError(
+            "There is no mcpweft.toml here or above, and no mcp.json here",
+            advice="Write one with `mcpweft init`, or name the file to check.",
+        )
+    return load_config(path, {"include": imports} if imports else None, directory=here)
+
+
+def print_text(config: Config) -> None:
+    """Print what was found, for people."""
+    out = [f"{config.path or 'no mcpweft.toml'}: namespace {config.namespace}, store {_store(config)}"]
+    out += [f"  ok       {name}: {_way(server)}" for name, server in config.active.items()]
+    out += [f"  off      {name}" for name, server in config.servers.items() if server.disabled]
+    out += [f"  broken   {server}" for server in config.broken]
+    out += [f"  warning  {text}" for text in config.warnings]
+    if not config.active:
+        out.append("  warning  No server is configured: put one in mcpweft.toml or mcp.json.")
+    broken = f", {len(config.broken)} broken" if config.broken else ""
+    out.append(f"{len(config.active)} servers{broken}, {len(config.warnings)} warnings")
+    sys.stdout.write("\n".join(out) + "\n")
+
+
+def print_json(config: Config) -> None:
+    """Print what was found, for programs."""
+    from mcpweft_schemas.locate import redacted  # noqa: PLC0415  # not needed for --help
+
+    found: dict[str, Any] = {
+        "path": str(config.path) if config.path else None,
+        "namespace": config.namespace,
+        "store": redacted(config.redis.url) if config.redis.url else None,
+        "servers": {
+            name: {
+                "transport": str(server.transport),
+                "capabilities": list(server.capabilities),
+                "workers": server.workers,
+                "disabled": server.disabled,
+            }
+            for name, server in config.servers.items()
+        },
+        "broken": [
+            {
+                "name": one.name,
+                "file": str(one.file),
+                "line": one.line,
+                "reason": one.reason,
+                "advice": one.advice,
+            }
+            for one in config.broken
+        ],
+        "warnings": list(config.warnings),
+    }
+    sys.stdout.write(json.dumps(found) + "\n")
+
+
+def _store(config: Config) -> str:
+    from mcpweft_schemas.locate import redacted  # noqa: PLC0415  # not needed for --help
+
+    return redacted(config.redis.url) if config.redis.url else "one of its own (`mcpweft up`)"
+
+
+def _way(server: ServerConfig) -> str:
+    target = server.url or server.app or " ".join((server.command or "", *server.args))
+    pools = ", ".join(server.capabilities)
+    return f"{server.transport} {target} → {pools}, {server.workers} x {server.concurrency} at once"
