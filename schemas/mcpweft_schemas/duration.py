@@ -54,7 +54,7 @@ def spoken(span: float) -> str:
     if not math.isclose(milliseconds, span * _SECOND, abs_tol=1e-9):
         return f"{span}s"
     if milliseconds % _SECOND and milliseconds > _SECOND:
-        return f"{milliseconds / _SECOND:g}s"
+        return f"{milliseconds / _SECOND!r}s"
     parts: list[str] = []
     rest = milliseconds
     for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", _SECOND), ("ms", 1)):

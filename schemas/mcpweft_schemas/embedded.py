@@ -142,6 +142,7 @@ class EmbeddedServer:
             ConnectionFailedError: it ended or did not answer in time; the message holds what it logged.
 
         """
+        self._only_once()
         try:
             for pause in self._starting():
                 await asyncio.sleep(pause)
@@ -151,6 +152,7 @@ class EmbeddedServer:
 
     def start_sync(self) -> None:
         """Start it, and return once it answers; raises as `start`."""
+        self._only_once()
         try:
             for pause in self._starting():
                 time.sleep(pause)
@@ -188,10 +190,12 @@ class EmbeddedServer:
     def __exit__(self, *_: object) -> None:
         self.stop_sync()
 
+    def _only_once(self) -> None:
+        if self._run is not None:
+            raise RuntimeError("the embedded server is started already")
+
     def _starting(self) -> Iterator[float]:
         """Do the work of a start, yielding the seconds to wait before each next look."""
-        if self._process is not None:
-            raise RuntimeError("the embedded server is started already")
         binary = self._binary or find_binary()
         self._run = _private_directory()
         end = time.monotonic() + self._start_within

@@ -19,8 +19,6 @@ the process's own environment: it is handed one.
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,6 +54,8 @@ _KNOWN = (
     "disabled",
 )
 _KNOWN_ANYWHERE = {*_KNOWN, *_ALIASES, "enabled"}
+_FOR_STDIO = {"args", "env", "envFile", "cwd"}
+_FOR_HTTP = {"url", "headers"}
 _TOP = {"mcpServers", "servers", "mcp", "inputs", "$schema"}
 _FROM_HERE_MILLISECONDS = 1000
 
@@ -110,11 +110,11 @@ class Imported:
 
 
 class _Trouble(Exception):  # noqa: N818  # one server's, never seen outside  # one server's, never seen outside
-    """What is wrong with a server, what to change, and a piece of text that stands on the line."""
+    """What is wrong with a server, what to change, and at which of its keys."""
 
-    def __init__(self, reason: str, advice: str, near_text: str = "") -> None:
+    def __init__(self, reason: str, advice: str, *keys: str) -> None:
         super().__init__(reason)
-        self.reason, self.advice, self.near_text = reason, advice, near_text
+        self.reason, self.advice, self.keys = reason, advice, keys
 
 
 def read(file: Path, environ: Mapping[str, str]) -> Imported:
@@ -149,38 +149,43 @@ class _Reader:
 
     def __init__(self, file: Path, text: str, environ: Mapping[str, str]) -> None:
         self._file = file
-        self._text = jsonc.plain(text)  # a name in a comment is no place
+        self._lines = jsonc.lines(text)
         self._expander = Expander(file, environ)
         self._warnings: list[str] = []
 
     def import_from(self, document: Any) -> Imported:
-        table, start = self._table(document)
+        table, above = self._table(document)
         servers: dict[str, ImportedServer] = {}
         broken: list[BrokenServer] = []
-        lines = self._lines(table, start)
         for name, entry in table.items():
-            first, last = lines[name]
             try:
                 settings = self._server(name, entry)
             except _Trouble as trouble:
-                line = self._line_with(trouble.near_text, first, last)
+                line = self._line((*above, name, *trouble.keys))
                 off = isinstance(entry, dict) and _disabled(entry)
                 broken.append(BrokenServer(name, self._file, line, trouble.reason, trouble.advice, off))
             else:
-                servers[name] = ImportedServer(name, self._file, first, settings)
+                servers[name] = ImportedServer(name, self._file, self._line((*above, name)), settings)
         return Imported(servers, tuple(broken), tuple(self._warnings))
 
-    def _table(self, document: Any) -> tuple[dict[str, Any], str]:
-        """Return the table of servers and the key that it stands under."""
+    def _line(self, path: tuple[str, ...]) -> int:
+        """Return the line of a key; that of its server where, being in a list, it has none."""
+        return next(
+            (self._lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self._lines), 1
+        )
+
+    def _table(self, document: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """Return the table of servers and the keys that it stands under."""
         top: dict[str, Any] = document if isinstance(document, dict) else {}
         inner: dict[str, Any] = top["mcp"] if isinstance(top.get("mcp"), dict) else {}
-        for place, key in ((top, "mcpServers"), (top, "servers"), (inner, "servers"), (inner, "mcpServers")):
-            if isinstance(place.get(key), dict):
+        for above in (("mcpServers",), ("servers",), ("mcp", "servers"), ("mcp", "mcpServers")):
+            table = (inner if above[0] == "mcp" else top).get(above[-1])
+            if isinstance(table, dict):
                 if other := sorted(set(top) - _TOP):
                     self._warnings.append(
                         f"{self._file}: {', '.join(other)} at the top level have no effect here."
                     )
-                return place[key], key
+                return table, above
         raise InvalidConfigError(
             f"{self._file} has no table of servers",
             advice='Put them under "mcpServers" (or "servers"), by name.',
@@ -189,23 +194,27 @@ class _Reader:
     def _server(self, name: str, entry: dict[str, Any] | Any) -> dict[str, Any]:
         if not isinstance(entry, dict):
             raise _Trouble("it is no table", 'Write { "command": … } or { "url": … }.')
-        for key in sorted(set(entry) - _KNOWN_ANYWHERE):
-            close = near(key, sorted(_KNOWN), most=1)
-            hint = f"; did you mean {close[0]}?" if close else "."
-            self._warnings.append(f"{self._file}: {name}.{key} has no effect here{hint}")
         said: dict[str, Any] = {
             _ALIASES.get(key, key): value for key, value in entry.items() if value is not None
         }
         settings = {"disabled": _disabled(entry), **self._way_in(said)}
+        self._warn(name, set(entry) - _KNOWN_ANYWHERE, set(_KNOWN))
+        self._warn(name, set(said) & (_FOR_HTTP if "command" in settings else _FOR_STDIO), set())
         if "timeout" in said:
             settings["attempt_timeout"] = _attempt_timeout(said["timeout"])
         return settings
+
+    def _warn(self, name: str, idle: set[str], meant: set[str]) -> None:
+        for key in sorted(idle):
+            close = near(key, sorted(meant), most=1)
+            hint = f"; did you mean {close[0]}?" if close else "."
+            self._warnings.append(f"{self._file}: {name}.{key} has no effect here{hint}")
 
     def _way_in(self, said: dict[str, Any]) -> dict[str, Any]:
         kind = said.get("type", said.get("transport"))
         transport = _TRANSPORTS.get(kind) if isinstance(kind, str) else None
         if kind is not None and transport is None:
-            raise _Trouble(f"its type {kind!r} is not known", "Write stdio, http or sse.", '"type"')
+            raise _Trouble(f"its type {kind!r} is not known", "Write stdio, http or sse.", "type")
         if "command" in said and (transport in (None, "stdio")):
             return self._stdio(said)
         if "url" not in said:
@@ -213,7 +222,7 @@ class _Reader:
             raise _Trouble(f"it has no {lacks}", 'A stdio server needs "command", an HTTP server "url".')
         if transport == "stdio":
             raise _Trouble(
-                'its type is stdio, and it has a url but no "command"', 'Write "type": "http".', '"type"'
+                'its type is stdio, and it has a url but no "command"', 'Write "type": "http".', "type"
             )
         return {
             "url": self._text_of(said, "url"),
@@ -224,7 +233,7 @@ class _Reader:
     def _stdio(self, said: dict[str, Any]) -> dict[str, Any]:
         args = said.get("args", [])
         if not isinstance(args, list):
-            raise _Trouble("its args are no list", 'Write them as ["one", "two"].', '"args"')
+            raise _Trouble("its args are no list", 'Write them as ["one", "two"].', "args")
         settings: dict[str, Any] = {
             "command": self._text_of(said, "command"),
             "args": [self._expand(arg, "args") for arg in args],
@@ -245,11 +254,11 @@ class _Reader:
             raise _Trouble(
                 f"its envFile {file} cannot be read ({error.strerror or error})",
                 "Write it, or take the key out.",
-                '"envFile"',
+                "envFile",
             ) from error
         except ValueError as error:
             raise _Trouble(
-                f"its envFile {file} is wrong: {error}", "Write NAME=value, a line each.", '"envFile"'
+                f"its envFile {file} is wrong: {error}", "Write NAME=value, a line each.", "envFile"
             ) from (error)
 
     def _path(self, text: str) -> Path:
@@ -258,13 +267,13 @@ class _Reader:
     def _text_of(self, said: dict[str, Any], key: str) -> str:
         text = self._expand(said[key], key)
         if not text.strip():
-            raise _Trouble(f"its {key} is empty", f"Write a {key}.", f'"{key}"')
+            raise _Trouble(f"its {key} is empty", f"Write a {key}.", key)
         return text
 
     def _table_of(self, said: dict[str, Any], key: str) -> dict[str, str]:
         table = said.get(key, {})
         if not isinstance(table, dict):
-            raise _Trouble(f"its {key} is no table", 'Write { "NAME": "value" }.', f'"{key}"')
+            raise _Trouble(f"its {key} is no table", 'Write { "NAME": "value" }.', key)
         return {
             name: self._expand(value, f"{key}.{name}") for name, value in table.items() if value is not None
         }
@@ -275,32 +284,13 @@ class _Reader:
         if isinstance(value, int | float):
             return str(value)
         if not isinstance(value, str):
-            raise _Trouble(f"its {key} is no text", "Write it in quotes.", f'"{key.rpartition(".")[2]}"')
+            raise _Trouble(f"its {key} is no text", "Write it in quotes.", *key.split(".", 1))
         try:
             return self._expander.expand(value)
         except UnsetVariableError as error:
             raise _Trouble(
-                f"{key} needs {error.written}, {error.why}", error.advice, error.written
+                f"{key} needs {error.written}, {error.why}", error.advice, *key.split(".", 1)
             ) from error
-
-    def _lines(self, table: dict[str, Any], start: str) -> dict[str, tuple[int, int]]:
-        """Return the first and last line of each server, found by its name where a key stands."""
-        at = max(self._text.find(f'"{start}"'), 0)
-        firsts: list[tuple[str, int]] = []
-        for name in table:
-            pattern = "|".join({re.escape(json.dumps(name)), re.escape(json.dumps(name, ensure_ascii=False))})
-            found = re.compile(rf"(?:{pattern})\s*:").search(self._text, at)
-            at = found.end() if found else at
-            firsts.append((name, self._text.count("\n", 0, found.start() if found else at) + 1))
-        ends = [line for _, line in firsts[1:]] + [self._text.count("\n") + 1]
-        return {name: (line, max(line, end)) for (name, line), end in zip(firsts, ends, strict=True)}
-
-    def _line_with(self, text: str, first: int, last: int) -> int:
-        lines = self._text.splitlines()
-        for number in range(first, min(last, len(lines)) + 1) if text else ():
-            if text in lines[number - 1]:
-                return number
-        return first
 
 
 def _disabled(entry: dict[str, Any]) -> bool:
@@ -312,7 +302,7 @@ def _attempt_timeout(value: Any) -> float:
     try:
         span = duration.seconds(value / 1000 if in_milliseconds else value)
     except ValueError as error:
-        raise _Trouble(f"its timeout {value!r} is no duration", f"{error}.", '"timeout"') from error
+        raise _Trouble(f"its timeout {value!r} is no duration", f"{error}.", "timeout") from error
     if not span:
-        raise _Trouble("its timeout is 0", "Take it out, or give it time.", '"timeout"')
+        raise _Trouble("its timeout is 0", "Take it out, or give it time.", "timeout")
     return span

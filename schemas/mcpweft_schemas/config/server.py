@@ -55,6 +55,11 @@ class State(StrEnum):
     """Something for each session; means exclusive until sessions can be pinned."""
 
 
+_IDLE = {
+    "command": ("headers",),
+    "url": ("args", "env", "cwd"),
+    "app": ("args", "env", "cwd", "headers"),
+}
 _ERAS = re.compile(r"auto|legacy|\d{4}-\d{2}-\d{2}")
 _APP = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
@@ -215,4 +220,16 @@ class ServerConfig(Section):
         fits = {"command": ("stdio",), "url": ("http", "sse"), "app": ("app",)}[given[0]]
         if self.transport not in fits:
             raise ValueError(f'With {given[0]}, transport is {" or ".join(fits)}, not "{self.transport}"')
+        idle = [key for key in _IDLE[given[0]] if getattr(self, key)]
+        if idle:
+            raise ValueError(f"With {given[0]}, {' and '.join(idle)} would have no effect: take it out")
+        return self
+
+    @model_validator(mode="after")
+    def _alone(self) -> Self:
+        if self.state is not State.NONE and self.workers > 1:
+            raise ValueError(
+                f'It is state = "{self.state}", so it runs one worker in the whole fleet: write workers = 1, '
+                'or state = "none" if it may run several times at once'
+            )
         return self
