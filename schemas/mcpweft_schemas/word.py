@@ -56,3 +56,5 @@ class Word(StrEnum):
     """The bound of one call was reached; call again."""
     OOM = "OOM"
     """The store is out of memory."""
+    ERROR = "ERROR"
+    """The item is malformed; nothing of it was written."""

@@ -4,7 +4,8 @@ local pool = KEYS[1]
 local base = string.sub(pool, 1, -5)
 local GROUP = 'w'
 local STREAMS = {'critical', 'high', 'normal', 'low', 'due'}
-local KINDS = {pool = 'hash', stat = 'hash', delayed = 'zset', expiry = 'zset', picky = 'zset', dead = 'zset'}
+local KINDS = {pool = 'hash', stat = 'hash', safe = 'hash', readers = 'hash', delayed = 'zset', expiry = 'zset',
+  picky = 'zset', dead = 'zset', usable = 'zset', alive = 'zset', bell = 'zset'}
 local DELIVERIES_CAP = 20
 local CANCEL_GRACE = 1000
 local RECORD_KEEP = 60000
@@ -15,17 +16,23 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 -- Lua prints a large number as 1.7e+12: always spell it out.
 local function int(n) return string.format('%.0f', n) end
 
--- A key of the wrong type would fail an item half-way: refuse before the first write.
+-- A key of the wrong type would fail an item half-way: the error to answer before the first write, or nil.
 local function unsound()
-  for name, kind in pairs(KINDS) do
+  local function wrong(name, kind)
     local is = redis.call('TYPE', base .. name).ok
-    if is ~= 'none' and is ~= kind then return name end
+    return is ~= 'none' and is ~= kind
+  end
+  for name, kind in pairs(KINDS) do
+    if wrong(name, kind) then return redis.error_reply('WRONGTYPE mcpweft key ' .. base .. name) end
   end
   for _, which in ipairs(STREAMS) do
-    local is = redis.call('TYPE', base .. 'q:' .. which).ok
-    if is ~= 'none' and is ~= 'stream' then return 'q:' .. which end
+    if wrong('q:' .. which, 'stream') then return redis.error_reply('WRONGTYPE mcpweft key ' .. base .. 'q:' .. which) end
   end
 end
+
+-- A full store refuses a script that begins by adding, and lets the rest pass once it has taken away: what keeps
+-- the fleet alive or ends work begins so, for only then does a full store drain.
+local function even_if_full() redis.call('ZREM', base .. 'bell', '0') end
 
 -- Figures are gathered here and written once at the end of the move.
 local tally = {}

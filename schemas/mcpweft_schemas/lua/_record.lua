@@ -12,8 +12,8 @@ local RAN = {no = 0, maybe = 1, yes = 2}
 local function record_key(id) return base .. 'r:' .. id end
 
 local function load(id)
-  local values = redis.call('HMGET', record_key(id), unpack(FIELDS))
-  if not values[1] then return nil end
+  local values = redis.pcall('HMGET', record_key(id), unpack(FIELDS))
+  if values.err or not values[1] then return nil end
   local r = {id = id}
   for i, field in ipairs(FIELDS) do r[field] = values[i] or '' end
   for _, field in ipairs(NUMBERS) do r[field] = tonumber(r[field]) or 0 end
@@ -100,10 +100,11 @@ local function free_key(r)
 end
 
 -- Ends a request that take_out has taken out. `o` is its outcome: state, code, executed, cause, and where there
--- are any service, body, chunks. Every waiter is told; the outcome is kept if asked for or if a waiter is gone.
+-- are any service, body, chunks; `settled` where its worker says so, whose repeat is then known by `last`. Every
+-- waiter is told; the outcome is kept if asked for or if a waiter is gone.
 local function finish(r, o)
   local was_running = r.state == 'running'
-  local delivery = was_running and (r.stream .. ' ' .. r.entry) or r.last
+  local delivery = o.settled and (r.stream .. ' ' .. r.entry) or r.last
   local log = was_running and logged(r, o.cause or o.code, o.executed) or r.log
   local reply = {
     'v', '1', 'id', r.id, 'kind', 'outcome', 'code', o.code, 'executed', o.executed, 'cause', o.cause or '',
@@ -146,7 +147,7 @@ end
 -- Puts a request whose delivery ended back to wait: `others` and `again` are the two due times.
 local function put_back(r, held, o)
   redis.call('HSET', record_key(r.id), 'state', 'delayed', 'held', held, 'attempt', int(o.attempt),
-    'last', r.stream .. ' ' .. r.entry, 'executed', o.executed, 'tried', o.tried, 'log', logged(r, o.cause, o.ran))
+    'last', o.settled and (r.stream .. ' ' .. r.entry) or r.last, 'executed', o.executed, 'tried', o.tried, 'log', logged(r, o.cause, o.ran))
   due_at(r, o.others, o.again)
 end
 
@@ -161,12 +162,12 @@ local function no_more(r, ran)
 end
 
 -- Ends a running request for which nobody answered (grace over, deadline over, worker dead).
--- A call that must not run twice ends as unknown: nobody can say that it did not run.
+-- A call that must not run twice ends as unknown: nobody can say that it did not run. It ends even where its
+-- pending entry went with a lost group: the record points there, so nobody else has it, and it must not live on.
 local function abandon(r, state, code, cause)
   local held = fields_of(r)
-  if not take_out(r) then return false end
+  if not take_out(r) then redis.call('XDEL', r.stream, r.entry) end
   local executed = grown(r.executed, 'maybe')
   if r.run ~= '1' then state, code = 'dead', 'OUTCOME_UNKNOWN' end
   finish(r, {state = state, code = code, cause = cause, executed = executed, held = held})
-  return true
 end

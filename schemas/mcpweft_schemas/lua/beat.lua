@@ -7,6 +7,7 @@
 local worker, inc, usable = ARGV[1], ARGV[2], tonumber(ARGV[3])
 if redis.call('HGET', pool, 'inc') ~= inc then return 'WIPED' end
 if redis.call('HEXISTS', base .. 'members', worker) == 0 then return 'UNKNOWN' end
+even_if_full()
 redis.call('ZADD', base .. 'alive', int(now), worker)
 if usable > 0 then
   redis.call('ZADD', base .. 'usable', int(now + usable), worker)

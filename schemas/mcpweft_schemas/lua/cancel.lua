@@ -8,6 +8,9 @@ local id, producer, stop = ARGV[1], ARGV[2], ARGV[3] == '1'
 local r = load(id)
 if not r then return 'UNKNOWN' end
 if is_final(r.state) then return 'SETTLED' end
+local bad = unsound()
+if bad then return bad end
+even_if_full()
 if producer ~= '' then
   local left = {}
   for _, one in ipairs(words(r.waiters)) do if one ~= producer then left[#left + 1] = one end end

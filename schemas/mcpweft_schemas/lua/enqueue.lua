@@ -15,7 +15,7 @@ if not settings[1] then
   return answers
 end
 local bad = unsound()
-if bad then return redis.error_reply('WRONGTYPE mcpweft key ' .. base .. bad) end
+if bad then return bad end
 local bound, max_bytes = tonumber(settings[2] or '10000'), tonumber(settings[3] or '268435456')
 local share = {critical = 1.0, high = tonumber(settings[6] or '0.95'), normal = tonumber(settings[5] or '0.85'),
   low = tonumber(settings[4] or '0.6')}
@@ -37,8 +37,8 @@ end
 
 -- The holder of an idempotency key, as an answer; nil where the key is free.
 local function holder(key, print, waiter, flags)
-  local id = redis.call('GET', base .. 'i:' .. key)
-  if not id then return nil end
+  local id = redis.pcall('GET', base .. 'i:' .. key)
+  if type(id) ~= 'string' then return nil end
   local r = load(id)
   if not r then return nil end
   if r.print ~= print then return {'CONFLICT', id, r.state, '0'} end
@@ -69,7 +69,8 @@ local function accept(at)
   local extra, body = ARGV[at + 18], ARGV[at + 19]
   if not share[class] or not timeout or not delay or not start_within then return {'ERROR', id, '', '0'} end
   if waiter ~= '' and not is_party(waiter) then return {'ERROR', id, '', '0'} end
-  local state = redis.call('HGET', record_key(id), 'state')
+  local state = redis.pcall('HGET', record_key(id), 'state')
+  if type(state) == 'table' then return {'ERROR', id, '', '0'} end
   if state then return {'REPEAT', id, state, '0'} end
   if key ~= '' then
     local held = holder(key, print, waiter, flags)

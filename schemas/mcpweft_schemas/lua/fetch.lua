@@ -16,8 +16,10 @@ if redis.call('HGET', pool, 'inc') ~= inc then return {'WIPED', int(now), '-1', 
 local reader = redis.call('HGET', base .. 'readers', worker)
 if not reader then return {'UNKNOWN', int(now), '-1', '0'} end
 if tonumber(reader) > epoch then return {'STALE', int(now), '-1', '0'} end
+local bad = unsound()
+if bad then return bad end
 
-local out, reads, bytes, next_due = {}, 0, 0, -1
+local out, reads, bytes, next_due, left = {}, 0, 0, -1, false
 
 local function sooner(at)
   if next_due < 0 or at < next_due then next_due = at end
@@ -38,6 +40,12 @@ local function drop(stream, entry)
   redis.call('XACK', stream, GROUP, entry)
   redis.call('XDEL', stream, entry)
   count('dropped')
+end
+
+-- After a lost group everything is new again: what a worker is running goes back to that worker's pending list.
+local function give_back(r, stream, entry)
+  redis.call('XCLAIM', stream, GROUP, r.worker, '0', entry, 'JUSTID')
+  count('given_back')
 end
 
 local function field(fields, name)
@@ -65,6 +73,7 @@ end
 local function receive(stream, entry, fields)
   local id = field(fields, 'id')
   local r = id and load(id)
+  if r and r.state == 'running' and r.stream == stream and r.entry == entry then return give_back(r, stream, entry) end
   if not r or r.state ~= 'queued' or r.entry ~= entry then return drop(stream, entry) end
   if too_late(r) then
     drop(stream, entry)
@@ -93,13 +102,20 @@ local function take_due(r)
   -- Added and read in one move: nothing ever waits in this stream, so the entry read is the entry added.
   local entry = redis.call('XADD', base .. 'q:due', '*', unpack(fields))
   local stream, got = read('due', 1)
-  if got[1] and got[1][1] == entry then start(r, stream, entry, fields) end
+  while got[1] and got[1][1] ~= entry do
+    receive(stream, got[1][1], got[1][2])
+    stream, got = read('due', 1)
+  end
+  start(r, stream, entry, fields)
 end
 
 local function due_ones()
   local ids = redis.call('ZRANGEBYSCORE', base .. 'delayed', '-inf', int(now), 'LIMIT', '0', int(LOOK))
   for _, id in ipairs(ids) do
-    if #out >= slots or bytes > BYTES then return end
+    if #out >= slots or bytes > BYTES then
+      left = true
+      return
+    end
     local r = load(id)
     if not r or r.state ~= 'delayed' then
       redis.call('ZREM', base .. 'delayed', id)
@@ -139,7 +155,7 @@ local function new_ones()
 end
 
 due_ones()
-local more = new_ones()
+local more = new_ones() or left
 if more then ring() end
 local head = redis.call('ZRANGEBYSCORE', base .. 'delayed', '(' .. int(now), '+inf', 'WITHSCORES', 'LIMIT', '0', '1')
 if head[2] then sooner(tonumber(head[2])) end

@@ -9,9 +9,9 @@ local r = load(ARGV[1])
 if not r then return {} end
 local ahead = -1
 if r.state == 'queued' then
-  local info = redis.call('XINFO', 'GROUPS', r.stream)
+  local group = redis.pcall('XINFO', 'GROUPS', r.stream)[1] or {}
   local from = '-'
-  for i = 1, #info[1], 2 do if info[1][i] == 'last-delivered-id' then from = '(' .. info[1][i + 1] end end
+  for i = 1, #group, 2 do if group[i] == 'last-delivered-id' then from = '(' .. group[i + 1] end end
   local before = redis.call('XRANGE', r.stream, from, '(' .. r.entry, 'COUNT', '1001')
   if #before <= 1000 then ahead = #before end
 end

@@ -10,6 +10,7 @@ local function int(n) return string.format('%.0f', n) end
 local holder, ttl = ARGV[1], tonumber(ARGV[2])
 local found = redis.call('HMGET', KEYS[1], 'holder', 'epoch', 'until')
 local epoch, over = tonumber(found[2] or '0'), tonumber(found[3] or '0')
+redis.call('PERSIST', KEYS[1]) -- begins by adding nothing: a full store must not cost the leader its lease
 local mine, free = found[1] == holder, not found[1] or over <= now
 if ttl == 0 then
   if mine then redis.call('HSET', KEYS[1], 'until', '0') end

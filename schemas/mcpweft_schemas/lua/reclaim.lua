@@ -9,6 +9,9 @@
 -- needs no epoch.
 local epoch, worker, confirmed = tonumber(ARGV[1]), ARGV[2], ARGV[3] == '1'
 local dead_after, patience = tonumber(ARGV[4]), tonumber(ARGV[5])
+local bad = unsound()
+if bad then return bad end
+even_if_full()
 if not confirmed and stale_leader(epoch) then return {'STALE', 0, 0, 0} end
 local beat = tonumber(redis.call('ZSCORE', base .. 'alive', worker) or '0')
 if not confirmed and now - beat < dead_after then return {'ALIVE', 0, 0, 0} end
@@ -65,5 +68,5 @@ for _, which in ipairs(STREAMS) do
   end
 end
 write_tally()
-if looked >= 200 and moved + lost > 0 then return {'MORE', moved, lost, kept} end
+if looked >= 200 and looked > kept then return {'MORE', moved, lost, kept} end
 return {kept > 0 and 'KEPT' or 'OK', moved, lost, kept}

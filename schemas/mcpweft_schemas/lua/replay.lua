@@ -7,6 +7,8 @@
 local r = load(ARGV[1])
 if redis.call('EXISTS', record_key(ARGV[2])) == 1 then return {'REPEAT', ARGV[2]} end
 if not r or r.state ~= 'dead' or r.held == '' then return {'UNKNOWN', ARGV[1]} end
+local bad = unsound()
+if bad then return bad end
 local fields = cmsgpack.unpack(r.held)
 for i = 1, #fields, 2 do
   if fields[i] == 'id' then fields[i + 1] = ARGV[2] elseif fields[i] == 'flags' then fields[i + 1] = 'sd' end

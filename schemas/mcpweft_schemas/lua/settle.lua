@@ -10,7 +10,7 @@ local STRIDE = 12
 local instance, n = ARGV[1], tonumber(ARGV[2])
 local answers = {}
 local bad = unsound()
-if bad then return redis.error_reply('WRONGTYPE mcpweft key ' .. base .. bad) end
+if bad then return bad end
 
 local function try_again(r, cause, executed, backoff, body)
   local held = fields_of(r)
@@ -18,10 +18,11 @@ local function try_again(r, cause, executed, backoff, body)
   local over = no_more(r, executed)
   if not take_out(r) then return 'LOST' end
   if over then
-    finish(r, {state = over.state, code = over.code, cause = cause, executed = known, held = held, body = body})
+    finish(r, {state = over.state, code = over.code, cause = cause, executed = known, held = held, body = body,
+      settled = true})
     return 'ENDED'
   end
-  put_back(r, held, {attempt = r.attempt, executed = known, ran = executed, cause = cause,
+  put_back(r, held, {settled = true, attempt = r.attempt, executed = known, ran = executed, cause = cause,
     tried = with_word(r.tried, instance), others = now, again = math.min(now + backoff, r.deadline)})
   count('retried')
   return 'RETRIED'
@@ -31,7 +32,7 @@ local function release(r, cause)
   local held = fields_of(r)
   if r.deliveries >= DELIVERIES_CAP then return try_again(r, cause, 'no', 0, '') end
   if not take_out(r) then return 'LOST' end
-  put_back(r, held, {attempt = r.attempt - 1, executed = r.executed, ran = 'no', cause = cause,
+  put_back(r, held, {settled = true, attempt = r.attempt - 1, executed = r.executed, ran = 'no', cause = cause,
     tried = r.tried, others = now, again = now})
   count('released')
   return 'OK'
@@ -57,7 +58,7 @@ local function settle_one(at)
   if not take_out(r) then return 'LOST' end
   r.keep = math.max(r.keep, tonumber(ARGV[at + 11]) or 0)
   finish(r, {state = state, code = code, cause = cause, executed = grown(r.executed, executed), held = held,
-    service = ARGV[at + 7], body = ARGV[at + 8], chunks = ARGV[at + 9]})
+    service = ARGV[at + 7], body = ARGV[at + 8], chunks = ARGV[at + 9], settled = true})
   return 'OK'
 end
 

@@ -6,6 +6,9 @@
 -- Atomic per pool and bounded by `most`, so that it never holds the store for long.
 local epoch, most = tonumber(ARGV[1]), tonumber(ARGV[2])
 if redis.call('EXISTS', pool) == 0 then return {'UNKNOWN', 0, 0, 0} end
+local bad = unsound()
+if bad then return bad end
+even_if_full()
 if stale_leader(epoch) then return {'STALE', 0, 0, 0} end
 local ids = redis.call('ZRANGEBYSCORE', base .. 'expiry', '-inf', int(now), 'LIMIT', '0', int(most))
 local expired, unserved, forgotten = 0, 0, 0
@@ -14,9 +17,9 @@ for _, id in ipairs(ids) do
 end
 
 -- Callers who asked not to wait for a server are told after a second without one.
-if redis.call('ZCOUNT', base .. 'usable', int(now), '+inf') > 0 then
+if redis.call('ZCOUNT', base .. 'usable', int(now), '+inf') > 0 or redis.call('ZCARD', base .. 'picky') == 0 then
   redis.call('HDEL', base .. 'stat', 'unserved_since')
-elseif redis.call('ZCARD', base .. 'picky') > 0 then
+else
   local since = tonumber(redis.call('HGET', base .. 'stat', 'unserved_since') or '0')
   if since == 0 then
     redis.call('HSET', base .. 'stat', 'unserved_since', int(now))
