@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -13,6 +13,8 @@ from mcpweft_schemas.errors import InvalidConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import redis
 
 SOUND: dict[str, Any] = {
     "redis_version": "7.2.4",
@@ -166,13 +168,16 @@ def binary(request: pytest.FixtureRequest) -> str:
     return path
 
 
+def read(client: redis.Redis) -> dict[str, Any]:
+    return cast("dict[str, Any]", client.info())
+
+
 def info_of(binary: str, *options: str, appendonly: bool = False) -> dict[str, Any]:
     with (
         realredis.RedisServer(binary, appendonly=appendonly, extra=options) as server,
         contextlib.closing(server.client()) as client,
     ):
-        info: dict[str, Any] = client.info()
-        return info
+        return read(client)
 
 
 def levels(findings: tuple[Finding, ...]) -> Iterator[tuple[Subject, Level]]:
@@ -202,7 +207,7 @@ def test_a_real_replica_is_seen_from_both_sides(binary: str) -> None:
         ):
             above.set("x", 1)
             assert above.wait(1, 5000) == 1
-            from_above = dict(levels(audit(above.info(), durability="replicated")))
-            from_below = dict(levels(audit(below.info(), durability="replicated")))
+            from_above = dict(levels(audit(read(above), durability="replicated")))
+            from_below = dict(levels(audit(read(below), durability="replicated")))
     assert from_above[Subject.REPLICATION] is Level.OK
     assert from_below[Subject.ROLE] is Level.REFUSE

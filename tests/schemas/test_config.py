@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     Write = Callable[[str], Path]
 
 ROOT = Path(__file__).parents[2]
+CASES = (ROOT / "tests" / "golden" / "config_faults.txt").read_text().strip().split("\n\n")
 
 
 @pytest.fixture
@@ -204,132 +205,14 @@ def test_a_refusal_names_key_place_value_and_what_to_write(write: Write) -> None
     assert refused(path, {}, {}) == f'queue.bound is "many" ({path}, line 5). Write a whole number.'
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("[queue]\nbond = 5", "queue.bond is no known key (FILE, line 2). Did you mean queue.bound?"),
-        ("[qeue]\nbound = 5", "qeue is no known key (FILE, line 1). Did you mean queue?"),
-        ("bound = 5", "bound is no known key (FILE, line 1). Did you mean queue.bound?"),
-        (
-            "[redis]\nzzz = 5",
-            "redis.zzz is no known key (FILE, line 2). Known here: durability, eviction, url.",
-        ),
-        (
-            '[servers.git]\ncommand = "git"\nconcurency = 3',
-            "servers.git.concurency is no known key (FILE, line 3). Did you mean servers.git.concurrency?",
-        ),
-        ("queue.bound = 0", "queue.bound is 0 (FILE, line 1). Write 1 or more."),
-        ("queue = 5", "queue is 5 (FILE, line 1). Write a table of keys."),
-        ('include = "mcp.json"', 'include is "mcp.json" (FILE, line 1). Write a list, such as ["a", "b"].'),
-        (
-            '[breaker]\nkind = "tim"',
-            "breaker.kind is \"tim\" (FILE, line 2). Write one of 'time' or 'count'.",
-        ),
-        (
-            '[worker]\nheartbeat = "soon"',
-            'worker.heartbeat is "soon" (FILE, line 2). Write a duration, such as "500ms", "20s", "1h30m" or '
-            '"7d" (a bare number is seconds).',
-        ),
-        ("call.backoff = 0", "call.backoff is 0 (FILE, line 1). Write more than 0."),
-        (
-            '[queue]\nmax_bytes = "8M"',
-            'queue.max_bytes is "8M" (FILE, line 2). Write a size, such as "512KiB", "8MiB" or "1GiB" (a bare '
-            "number is bytes; kB, MB and GB are powers of 1000).",
-        ),
-        (
-            'namespace = "My Shop"',
-            'namespace is "My Shop" (FILE, line 1). Write 1 to 64 of a-z, 0-9, - and _, the first one a letter or '
-            "digit, such as 'my-shop'.",
-        ),
-        (
-            '[redis]\nurl = "http://:hunter2@db"',
-            "redis.url is not right (its value may be secret and is not shown) (FILE, line 2). Write a URL that "
-            "starts with one of redis, rediss, unix, redis+cluster, rediss+cluster, redis+sentinel, "
-            "rediss+sentinel, and ://.",
-        ),
-        (
-            "[servers.a]\nworkers = 2",
-            "servers.a does not hold together. It needs one of command, url and app, to say what to run.",
-        ),
-        (
-            '[servers.a]\ncommand = "x"\nurl = "http://x"',
-            "servers.a does not hold together. It has command and url: keep one of them.",
-        ),
-        (
-            '[servers.a]\ncommand = "x"\ntransport = "http"',
-            'servers.a does not hold together. With command, transport is stdio, not "http".',
-        ),
-        (
-            '[servers.a]\nurl = "http://x"\nargs = ["x"]',
-            "servers.a does not hold together. With url, args would have no effect: take it out.",
-        ),
-        (
-            '[servers.a]\ncommand = "x"\nstate = "exclusive"\nworkers = 2',
-            'servers.a does not hold together. It is state = "exclusive", so it runs one worker in the whole '
-            'fleet: write workers = 1, or state = "none" if it may run several times at once.',
-        ),
-        (
-            '[servers.a]\napp = "tools"',
-            'servers.a.app is "tools" (FILE, line 2). Write it as "module:name", such as "shop.tools:server".',
-        ),
-        (
-            '[servers.a]\ncommand = "x"\nmode = "2026"',
-            'servers.a.mode is "2026" (FILE, line 3). Write "auto", "legacy", or a protocol version such as '
-            '"2026-07-28".',
-        ),
-        (
-            "[queue]\nlow_at = 0.9",
-            "queue does not hold together (queue.low_at: FILE, line 2). queue.low_at (0.9), normal_at (0.85) and "
-            "high_at (0.95) must not fall: a better class is never refused before a worse one.",
-        ),
-        (
-            "[worker]\ndead_after = 0.3",
-            "worker does not hold together (worker.dead_after: FILE, line 2). worker.dead_after (0.3s) is under "
-            "two heartbeats (0.25s each), so one late beat would kill a healthy worker: raise dead_after or lower "
-            "heartbeat.",
-        ),
-        (
-            "[call]\ntimeout = '1m'",
-            "The configuration does not hold together (call.timeout: FILE, line 2; call.attempt_timeout: FILE, "
-            "line 1; call.max_attempts: FILE, line 1). call.timeout (1m) is shorter than its attempts: 3 times 30s "
-            "and 3s of backoff make 1m33s. Raise call.timeout to 1m33s or more, or lower call.attempt_timeout or "
-            "call.max_attempts.",
-        ),
-    ],
-)
-def test_each_fault_is_told_so_that_it_can_be_mended(write: Write, text: str, said: str) -> None:
-    path = write(text)
-    assert refused(path, {}, {}) == said.replace("FILE", str(path))
-
-
-@pytest.mark.parametrize(
-    ("environ", "said"),
-    [
-        (
-            {"MCPWEFT_QUEUE_BOUND": "5"},
-            "MCPWEFT_QUEUE_BOUND in the environment is no known setting. Did you mean MCPWEFT_QUEUE__BOUND?",
-        ),
-        (
-            {"MCPWEFT_QUEUE__BOND": "5"},
-            "MCPWEFT_QUEUE__BOND in the environment is no known setting. Did you mean MCPWEFT_QUEUE__BOUND?",
-        ),
-        (
-            {"MCPWEFT_A__B": "5"},
-            "MCPWEFT_A__B in the environment is no known setting. Two underscores part a section from its key, as "
-            "in MCPWEFT_QUEUE__BOUND; docs/configuration.md lists them all.",
-        ),
-        (
-            {"MCPWEFT_URL": "redis://a", "MCPWEFT_REDIS__URL": "redis://b"},
-            "MCPWEFT_URL and MCPWEFT_REDIS__URL differ, and both say redis.url. Unset one of them.",
-        ),
-        (
-            {"MCPWEFT_QUEUE__BOUND": "-1"},
-            'queue.bound is "-1" (MCPWEFT_QUEUE__BOUND in the environment). Write 1 or more.',
-        ),
-    ],
-)
-def test_a_fault_in_the_environment_names_the_variable(environ: dict[str, str], said: str) -> None:
-    assert refused(None, {}, environ) == said
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.partition("\n=> ")[2][:40])
+def test_each_fault_is_told_so_that_it_can_be_mended(write: Write, case: str) -> None:
+    text, _, said = case.partition("\n=> ")
+    if text.startswith("MCPWEFT_"):
+        assert refused(None, {}, dict(line.split("=", 1) for line in text.splitlines())) == said
+    else:
+        path = write(text)
+        assert refused(path, {}, {}) == said.replace("FILE", str(path))
 
 
 def test_a_server_name_that_two_servers_share_when_folded_is_refused(write: Write) -> None:
@@ -389,8 +272,8 @@ def test_a_server_slower_than_a_call_is_warned_of(write: Write) -> None:
     path = write('[servers.slow]\ncommand = "x"\ntool_timeouts = { "crawl" = "5m" }\n')
     (warning,) = load_config(path, {}, {}).warnings
     assert warning == (
-        "Server 'slow': 3 attempts of 5m need 15m3s, more than call.timeout (2m): a call that does not ask for "
-        "more time ends before its last attempt."
+        "Server 'slow': 3 attempts of 5m need 15m3s, more than call.timeout (2m): a call that does not ask "
+        "for more time ends before its last attempt."
     )
 
 

@@ -33,7 +33,7 @@ def test_a_duration_is_read_in_each_form(text: object, span: float) -> None:
     "text", ["", "s", "-1s", "1 y", "1h-2m", "1e3", "inf", True, None, -1, float("nan"), []]
 )
 def test_what_is_no_duration_is_refused_with_what_to_write(text: object) -> None:
-    with pytest.raises(ValueError, match="^Write a duration"):
+    with pytest.raises(ValueError, match=r"^Write a duration"):
         duration.seconds(text)
 
 
@@ -67,7 +67,7 @@ def test_a_size_is_read_in_each_form(text: object, count: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "8M", "MiB", "-1", "1.5", "1.0001KiB", 1.5, True, None, -1])
 def test_what_is_no_size_is_refused_with_what_to_write(text: object) -> None:
-    with pytest.raises(ValueError, match="^Write a size"):
+    with pytest.raises(ValueError, match=r"^Write a size"):
         size.octets(text)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
 import signal
 import subprocess
@@ -16,7 +17,6 @@ import redis
 import redis.asyncio
 
 import realredis
-from mcpweft_schemas import embedded
 from mcpweft_schemas.embedded import EmbeddedServer, find_binary
 from mcpweft_schemas.errors import ConnectionFailedError, InvalidConfigError
 from waiting import until, until_sync
@@ -65,6 +65,23 @@ def hold(
     return process, int(pid), Path(path)
 
 
+def connect(server: EmbeddedServer) -> redis.Redis:
+    client: redis.Redis = redis.Redis.from_url(server.url)
+    return client
+
+
+def async_connect(server: EmbeddedServer) -> redis.asyncio.Redis:
+    client: redis.asyncio.Redis = redis.asyncio.Redis.from_url(server.url)
+    return client
+
+
+def hide_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(_: str) -> None:
+        return None
+
+    monkeypatch.setattr(importlib.util, "find_spec", nothing)
+
+
 def lives(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -80,7 +97,7 @@ async def test_it_answers_when_it_is_started_and_is_gone_when_it_is_stopped(bina
     pid, path = server.pid, server.socket
     assert pid is not None
     assert server.running
-    async with redis.asyncio.from_url(server.url) as client:
+    async with async_connect(server) as client:
         assert await client.ping()
         info = await client.info()
     assert (info["maxmemory_policy"], info["aof_enabled"]) == ("noeviction", 1)
@@ -91,7 +108,7 @@ async def test_it_answers_when_it_is_started_and_is_gone_when_it_is_stopped(bina
 
 
 def test_it_starts_and_stops_without_a_loop(binary: Path) -> None:
-    with EmbeddedServer(binary=binary) as server, redis.from_url(server.url) as client:
+    with EmbeddedServer(binary=binary) as server, connect(server) as client:
         assert client.ping()
     assert not server.running
 
@@ -105,23 +122,23 @@ def test_its_socket_is_its_users_alone(binary: Path) -> None:
 def test_what_a_directory_holds_outlives_a_restart_and_a_crash(binary: Path, tmp_path: Path) -> None:
     server = EmbeddedServer(tmp_path / "data", binary=binary)
     for round_ in (1, 2):
-        with server, redis.from_url(server.url) as client:
+        with server, connect(server) as client:
             assert client.incr("rounds") == round_
     server.start_sync()
-    with redis.from_url(server.url) as client:
+    with connect(server) as client:
         assert client.incr("rounds") == 3
         # The file is written before the reply; fsync, once a second, matters for the machine's crash only.
         assert server.pid is not None
         os.kill(server.pid, signal.SIGKILL)
     until_sync(lambda: not server.running)
     server.stop_sync()
-    with server, redis.from_url(server.url) as client:
+    with server, connect(server) as client:
         assert client.get("rounds") == b"3"
 
 
 async def test_a_directory_with_a_path_too_long_for_a_socket_will_do(tmp_path: Path) -> None:
     deep = tmp_path / ("x" * 120) / "with a blank"
-    async with EmbeddedServer(deep) as server, redis.asyncio.from_url(server.url) as client:
+    async with EmbeddedServer(deep) as server, async_connect(server) as client:
         assert await client.ping()
     assert (deep / "appendonlydir").is_dir()
 
@@ -132,7 +149,7 @@ def test_a_temporary_directory_with_a_path_too_long_is_left_for_a_shorter_one(
     long = tmp_path / ("x" * 120)
     long.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(long))
-    with EmbeddedServer() as server, redis.from_url(server.url) as client:
+    with EmbeddedServer() as server, connect(server) as client:
         assert client.ping()
         assert not server.socket.is_relative_to(long)
 
@@ -142,7 +159,7 @@ async def test_a_blank_in_the_sockets_path_does_not_matter(
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="a b%") as short:
         monkeypatch.setattr(tempfile, "tempdir", short)
-        async with EmbeddedServer() as server, redis.asyncio.from_url(server.url) as client:
+        async with EmbeddedServer() as server, async_connect(server) as client:
             assert await client.ping()
             assert server.socket.is_relative_to(short)
 
@@ -177,7 +194,7 @@ def test_what_was_written_outlives_the_parents_death(
     process.kill()
     process.wait()
     # The old server may still be on its way out: the start waits for the directory.
-    with EmbeddedServer(tmp_path) as server, redis.from_url(server.url) as client:
+    with EmbeddedServer(tmp_path) as server, connect(server) as client:
         assert client.get("kept") == b"1"
 
 
@@ -227,7 +244,7 @@ async def test_one_that_does_not_answer_in_time_is_told_of_and_killed(tmp_path: 
 async def test_one_that_ends_at_its_start_is_told_with_its_last_words(tmp_path: Path, binary: Path) -> None:
     (tmp_path / "appendonlydir").write_text("no directory")
     server = EmbeddedServer(tmp_path, binary=binary)
-    with pytest.raises(ConnectionFailedError, match="(?s)ended at its start: .*appendonlydir"):
+    with pytest.raises(ConnectionFailedError, match=r"(?s)ended at its start: .*appendonlydir"):
         await server.start()
 
 
@@ -259,7 +276,7 @@ def test_the_bundled_binary_goes_before_those_on_path(
     bundled = realredis.find("valkey")
     if bundled:
         assert find_binary() == Path(bundled)
-    monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda _: None)
+    hide_the_package(monkeypatch)
     for name in ("redis-server", "valkey-server"):  # the second, once there, goes before the first
         (tmp_path / name).write_text("#!/bin/sh\n")
         (tmp_path / name).chmod(0o700)
@@ -270,13 +287,13 @@ def test_the_bundled_binary_goes_before_those_on_path(
 def test_without_any_binary_the_install_line_is_given(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(embedded.importlib.util, "find_spec", lambda _: None)
+    hide_the_package(monkeypatch)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(InvalidConfigError) as caught:
         find_binary()
     assert str(caught.value) == (
-        "No store was given (redis.url, MCPWEFT_URL), and there is no Valkey or Redis to start one. Install one "
-        "with `pip install 'mcpweft[embedded]'`, or set MCPWEFT_URL to a running one."
+        "No store was given (redis.url, MCPWEFT_URL), and there is no Valkey or Redis to start one. Install "
+        "one with `pip install 'mcpweft[embedded]'`, or set MCPWEFT_URL to a running one."
     )
 
 

@@ -79,15 +79,16 @@ def test_a_running_up_is_fourth(environ: dict[str, str], work: Path) -> None:
     assert locate.locate(environ=environ, directory=work) == Place("unix:///up", "lab", Source.RUNNING)
 
 
-def test_nowhere_names_the_four_places(environ: dict[str, str], work: Path, tmp_path: Path) -> None:
+def test_nowhere_names_the_four_places(environ: dict[str, str], work: Path) -> None:
     file = toml(work, "")
+    looked = ", ".join(map(str, locate.directories(environ)))
     with pytest.raises(ConnectionFailedError) as caught:
         locate.locate(environ=environ, directory=work)
     assert str(caught.value) == (
         "The fabric was not found: (1) no url was given; (2) MCPWEFT_URL is not set; "
-        f"(3) {file} has no redis.url; (4) no mcpweft up named 'default' runs (looked in {tmp_path}/run/mcpweft, "
-        f"{tmp_path}/tmp/mcpweft-{os.getuid()}). The tool did not run. Start one with `mcpweft up`, or set "
-        "MCPWEFT_URL to your Redis, such as redis://localhost:6379."
+        f"(3) {file} has no redis.url; (4) no mcpweft up named 'default' runs (looked in {looked}). "
+        "The tool did not run. Start one with `mcpweft up`, or set MCPWEFT_URL to your Redis, such as "
+        "redis://localhost:6379."
     )
 
 
@@ -216,7 +217,7 @@ def test_a_file_that_is_no_announcement_counts_as_none(environ: dict[str, str], 
 def test_a_directory_that_others_may_write_is_not_trusted(environ: dict[str, str], tmp_path: Path) -> None:
     open_to_all = tmp_path / "run" / "mcpweft"
     announce("default", "unix:///evil", "lab", environ=environ)
-    open_to_all.chmod(0o777)  # noqa: S103  # that is the fault
+    open_to_all.chmod(0o777)
     assert running_fabric(environ=environ) is None
     mine = announce("default", "unix:///up", "lab", environ=environ)
     assert mine.file.parent == tmp_path / "tmp" / f"mcpweft-{os.getuid()}"
@@ -245,16 +246,23 @@ def test_a_fabrics_name_is_a_plain_name(environ: dict[str, str], name: str) -> N
         ("unix:///a/b?db=1", "unix:///a/b?db=1"),
         ("redis://user:pa:ss@h:1", "redis://user:***@h:1"),
         ("rediss://:p@h", "rediss://:***@h"),
-        ("redis+sentinel://:p@a:1,b:2/s?sentinel_password=q&db=0", "redis+sentinel://:***@a:1,b:2/s?sentinel_password=***&db=0"),
+        ("redis+sentinel://:p@a:1,b:2/s", "redis+sentinel://:***@a:1,b:2/s"),
+        (
+            "redis+sentinel://a:1/s?sentinel_password=q&db=0",
+            "redis+sentinel://a:1/s?sentinel_password=***&db=0",
+        ),
         ("unix:///a?password=p", "unix:///a?password=***"),
     ],
-)  # fmt: skip
+)
 def test_a_password_is_never_shown(url: str, shown: str) -> None:
     assert redacted(url) == shown
     assert shown in repr(Place(url, "a", Source.FILE))
 
 
 def test_asking_for_the_place_loads_no_models() -> None:
-    code = "import sys, mcpweft_schemas.locate; print([m for m in ('pydantic', 'redis', 'asyncio') if m in sys.modules])"
+    code = (
+        "import sys, mcpweft_schemas.locate; "
+        "print([name for name in ('pydantic', 'redis', 'asyncio') if name in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -99,8 +99,8 @@ def test_what_vscode_writes_is_read(load: Import, tmp_path: Path) -> None:
     }
     (broken,) = found.broken
     assert str(broken) == (
-        f"github ({tmp_path}/.vscode/mcp.json, line 8): headers.Authorization needs ${{input:token}}, which only an "
-        "editor can ask for. Write ${TOKEN} instead, and set that variable."
+        f"github ({tmp_path}/.vscode/mcp.json, line 8): headers.Authorization needs ${{input:token}}, which "
+        "only an editor can ask for. Write ${TOKEN} instead, and set that variable."
     )
     assert found.warnings == ()
 
@@ -119,7 +119,7 @@ def test_what_claude_writes_is_read(load: Import) -> None:
 
 
 def test_what_cursor_writes_is_read(load: Import, tmp_path: Path) -> None:
-    found = load(CURSOR, at=".cursor/mcp.json", TOKEN="t", HOME="/home/me")
+    found = load(CURSOR, at=".cursor/mcp.json", HOME="/home/me", TOKEN="t")  # noqa: S106  # no secret
     files = found.servers["files"].settings
     assert files["command"] == f"{tmp_path}/bin/files"
     assert files["args"] == ["/home/me", tmp_path.name, "a/b"]
