@@ -1,6 +1,6 @@
-"""A worker in little: holds one stdio session until it is killed, and prints the server's pid once it is ready.
+"""A worker in little: holds a stdio session until it is killed; prints the server's pid.
 
-    python tests/servers/bearer.py COMMAND [ARGUMENT ...]
+python tests/servers/bearer.py COMMAND [ARGUMENT ...]
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ async def main(command: list[str]) -> None:
     session = Session(ServerSpec("borne", command=tuple(command)), rng=random.Random(7))
     running = asyncio.create_task(session.run())
     await session.ready.wait()
-    print(session.pids, flush=True)
+    print(session.pids, flush=True)  # noqa: T201  # how the test hears
     await running
 
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -13,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mcpweft_workers.session import Answer, CallFailed, ServerSpec, Session
+from waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncGenerator, Generator
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -28,7 +30,7 @@ def stdio(script: str, *options: str, **settings: Any) -> ServerSpec:
 
 
 @asynccontextmanager
-async def hold(spec: ServerSpec, *, ready: bool = True, **settings: Any) -> AsyncIterator[Session]:
+async def hold(spec: ServerSpec, *, ready: bool = True, **settings: Any) -> AsyncGenerator[Session]:
     """A running session; closed at the end, whatever happened."""
     session = Session(spec, rng=random.Random(7), backoff_base=0.01, backoff_cap=0.1, **settings)
     task = asyncio.create_task(session.run())
@@ -73,7 +75,7 @@ def alive(pid: int) -> bool:
 
 
 @contextmanager
-def listening(script: str, *options: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def listening(script: str, *options: str) -> Generator[tuple[subprocess.Popen[str], int]]:
     """An HTTP server as a process, and its port."""
     command = [sys.executable, str(HERE / script), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -84,3 +86,16 @@ def listening(script: str, *options: str) -> Iterator[tuple[subprocess.Popen[str
             yield process, int(match.group(1))
         finally:
             process.kill()
+
+
+async def stop(pid: int) -> None:
+    """SIGSTOP a process, and wait until it has stopped: its threads run on for a moment."""
+    os.kill(pid, signal.SIGSTOP)
+
+    def stopped() -> bool:
+        shown = subprocess.run(
+            ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
+        )
+        return shown.stdout.startswith("T")
+
+    await until(stopped)

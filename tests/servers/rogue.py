@@ -2,9 +2,10 @@
 
     python tests/servers/rogue.py [--start HOW] [--note FILE] [--era ...]
 
-HOW: `exit` (stderr and code 7), `mute` (reads, never answers), `discover-dies`, `discover-mute`, `stubborn` (ignores
-SIGTERM and the end of stdin), `child` (forks one that holds stdout; its pid goes to FILE), `escape` (likewise, and
-closes its own stdio). Its tools are the methods named `do_…` below; each misbehaves once and lets the next call be.
+HOW: `exit` (stderr and code 7), `mute` (reads, never answers), `discover-dies`, `discover-mute`, `stubborn`
+(ignores SIGTERM and the end of stdin), `child` (forks one that holds stdout; its pid goes to FILE),
+`escape` (likewise, and closes its own stdio). Its tools are the methods named `do_…` below; each misbehaves
+once and lets the next call be.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from servers.echo import Server  # noqa: E402  # the path is set above: this file runs as a script
+from servers.echo import Server  # the path is set above: this file runs as a script
 
 FOREVER = 3600
 FORM = {"type": "object", "properties": {}}
@@ -64,7 +65,13 @@ class Rogue(Server):
             names = [name.removeprefix("do_") for name in dir(self) if name.startswith("do_")]
             cache = {"ttlMs": 0, "cacheScope": "private"} if self.modern else {}
             self.result(
-                rid, {"tools": [{"name": name, "inputSchema": {"type": "object"}} for name in names + self.more], **cache}
+                rid,
+                {
+                    "tools": [
+                        {"name": name, "inputSchema": {"type": "object"}} for name in names + self.more
+                    ],
+                    **cache,
+                },
             )
             return
         super().request(rid, method, params)
@@ -170,7 +177,7 @@ class Rogue(Server):
 
     # --- how it ends
 
-    def do_mute(self, rid: Any) -> None:
+    def do_mute(self, rid: Any) -> None:  # it is never answered
         pass
 
     def do_half(self, rid: Any) -> None:
@@ -181,19 +188,19 @@ class Rogue(Server):
         self.text(rid, "farewell")
         os._exit(0)
 
-    def do_exit_with_child(self, rid: Any) -> None:
+    def do_exit_with_child(self, rid: Any) -> None:  # noqa: ARG002  # it is never answered
         fork_sleeper(self.note)
         os._exit(5)
 
-    def do_close_stdout(self, rid: Any) -> None:
+    def do_close_stdout(self, rid: Any) -> None:  # noqa: ARG002  # it is never answered
         os.close(1)
         time.sleep(FOREVER)
 
-    def do_close_stdin(self, rid: Any) -> None:
+    def do_close_stdin(self, rid: Any) -> None:  # noqa: ARG002  # it is never answered
         os.close(0)
         threading.Event().wait()
 
-    def do_deaf(self, rid: Any) -> None:
+    def do_deaf(self, rid: Any) -> None:  # noqa: ARG002  # it is never answered
         time.sleep(FOREVER)
 
 

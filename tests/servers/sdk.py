@@ -47,7 +47,7 @@ def main() -> None:
         return
     app = server.sse_app() if options.kind == "sse" else server.streamable_http_app()
     listener = socket.create_server(("127.0.0.1", options.port))
-    print(f"port {listener.getsockname()[1]}", flush=True)
+    print(f"port {listener.getsockname()[1]}", flush=True)  # noqa: T201  # how the test hears
     config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1)
     uvicorn.Server(config).run(sockets=[listener])
 

@@ -108,7 +108,12 @@ def test_a_hostile_pattern_cannot_spin(pattern: str) -> None:
 
 
 def test_a_schema_that_refers_to_itself_is_followed() -> None:
-    held = catalog(tree={"$defs": {"n": {"properties": {"n": {"$ref": "#/$defs/n"}}, "required": ["v"]}}, "$ref": "#/$defs/n"})
+    held = catalog(
+        tree={
+            "$defs": {"n": {"properties": {"n": {"$ref": "#/$defs/n"}}, "required": ["v"]}},
+            "$ref": "#/$defs/n",
+        }
+    )
     held.check("tree", {"v": 1, "n": {"v": 2}})
     assert "$.n.n" in refusal(held, "tree", {"v": 1, "n": {"v": 2, "n": {}}}).message
 

@@ -9,16 +9,21 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from servers.hold import failure, hold, listening, stdio, text
-from waiting import until
 
 from mcpweft_schemas.outcome import Executed
 from mcpweft_workers.session import Cause, ServerSpec, Session, SessionState
+from servers.hold import failure, hold, listening, stdio, stop, text
+from waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-KINDS = [("--era", "2025-06-18"), ("--era", "2025-11-25", "--stream"), ("--era", "2026-07-28"), ("--era", "2026-07-28", "--stream")]
+KINDS = [
+    ("--era", "2025-06-18"),
+    ("--era", "2025-11-25", "--stream"),
+    ("--era", "2026-07-28"),
+    ("--era", "2026-07-28", "--stream"),
+]
 MIB = 1 << 20
 
 
@@ -126,11 +131,10 @@ async def test_a_forgotten_session_is_opened_anew() -> None:
             assert session.connects == 2
 
 
-async def test_a_server_that_falls_silent_is_timed_out_and_not_pinged_alive(port: int) -> None:
-    del port
+async def test_a_server_that_falls_silent_is_timed_out_and_not_pinged_alive() -> None:
     with listening("web.py", "--era", "2025-06-18") as (process, silent):
         async with hold(at(silent)) as session:
-            process.send_signal(signal.SIGSTOP)
+            await stop(process.pid)
             failed = await failure(session, "echo", timeout=0.2, text="x")
             assert (failed.cause, failed.executed) == (Cause.ATTEMPT_TIMEOUT, Executed.MAYBE)
             assert not await session.ping(0.1)
@@ -140,7 +144,9 @@ async def test_a_server_that_falls_silent_is_timed_out_and_not_pinged_alive(port
 
 async def test_a_black_hole_is_given_up_at_the_connect_timeout() -> None:
     with socket.create_server(("127.0.0.1", 0)) as hole:  # accepts, never answers
-        spec = ServerSpec("hole", "http", url=f"http://127.0.0.1:{hole.getsockname()[1]}/", connect_timeout=0.5)
+        spec = ServerSpec(
+            "hole", "http", url=f"http://127.0.0.1:{hole.getsockname()[1]}/", connect_timeout=0.5
+        )
         async with hold(spec, ready=False) as session:
             await until(lambda: session.state is SessionState.DOWN)
             assert "did not answer within 0.5 s" in session.reason
@@ -151,7 +157,9 @@ async def test_a_server_of_the_sdk_answers_and_recovers(kind: str, path: str) ->
     with listening("sdk.py", kind) as (process, port):
         async with hold(at(port, kind=kind, path=path)) as session:
             steps: list[float] = []
-            await session.call("nap", {"ms": 1}, timeout=5, on_progress=lambda step, *_: steps.append(step))
+            await session.call(
+                "nap", {"ms": 1}, timeout=5, on_progress=lambda step, _total, _text: steps.append(step)
+            )
             assert steps == [1]
             await _grow(session)
             call = asyncio.create_task(failure(session, "nap", ms=5000))

@@ -9,11 +9,11 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from servers.hold import failure, hold, stdio, text
-from waiting import until
 
 from mcpweft_schemas.outcome import Executed
 from mcpweft_workers.session import Cause, Session, SessionState
+from servers.hold import failure, hold, stdio, text
+from waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,9 +35,11 @@ async def test_every_era_lists_answers_reports_fails_and_is_pinged(era: str) -> 
         failed = await session.call("fail", {"message": "no"}, timeout=5)
         assert failed.is_error
         steps: list[tuple[float, float | None, str | None]] = []
-        await session.call(
-            "progress", {"steps": 3, "ms": 1}, timeout=5, on_progress=lambda *step: steps.append(step)
-        )
+
+        def step(done: float, total: float | None, said: str | None) -> None:
+            steps.append((done, total, said))
+
+        await session.call("progress", {"steps": 3, "ms": 1}, timeout=5, on_progress=step)
         assert steps == [(1, 3, "step 1"), (2, 3, "step 2"), (3, 3, "step 3")]
         assert await session.ping(1)
 
@@ -111,7 +113,11 @@ async def test_the_first_to_see_a_failure_clears_ready() -> None:
 
 async def test_the_states_are_told_in_order() -> None:
     states: list[SessionState] = []
-    async with hold(stdio("echo.py"), on_state=lambda state, _: states.append(state)) as session:
+
+    def note(state: SessionState, _reason: str) -> None:
+        states.append(state)
+
+    async with hold(stdio("echo.py"), on_state=note) as session:
         await failure(session, "crash")
         await asyncio.wait_for(session.ready.wait(), 5)
     assert states == [

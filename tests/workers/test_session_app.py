@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from dataclasses import replace
+from typing import Literal
 
 import pytest
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context  # noqa: TC002  # the SDK reads the annotation at run time
 from mcp.server.mcpserver.exceptions import ToolError
-from servers.hold import failure, hold, text
-from waiting import until
 
 from mcpweft_workers.session import Cause, ServerSpec, SessionState
+from servers.hold import failure, hold, text
+from waiting import until
 
 server = MCPServer("here")
 stopped = asyncio.Event()
@@ -51,13 +53,14 @@ def app(monkeypatch: pytest.MonkeyPatch) -> ServerSpec:
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
-async def test_an_app_answers_reports_and_fails(app: ServerSpec, mode: str) -> None:
-    spec = ServerSpec("here", "app", app=app.app, mode=mode)  # type: ignore[arg-type]  # one of the two
-    async with hold(spec) as session:
+async def test_an_app_answers_reports_and_fails(app: ServerSpec, mode: Literal["auto", "legacy"]) -> None:
+    async with hold(replace(app, mode=mode)) as session:
         assert text(await session.call("greet", {"name": "you"}, timeout=5)) == "hello you"
         assert (await session.call("refuse", {}, timeout=5)).is_error
         steps: list[float] = []
-        await session.call("count", {"to": 3}, timeout=5, on_progress=lambda step, *_: steps.append(step))
+        await session.call(
+            "count", {"to": 3}, timeout=5, on_progress=lambda step, _total, _text: steps.append(step)
+        )
         assert steps == [1, 2, 3]
         assert session.pids is None
 
@@ -70,7 +73,9 @@ async def test_a_call_to_an_app_times_out_and_is_cancelled_there(app: ServerSpec
         await until(stopped.is_set)
 
 
-@pytest.mark.parametrize(("name", "said"), [("an_app:nothing", "nothing"), ("an_app:count", "not an MCPServer")])
+@pytest.mark.parametrize(
+    ("name", "said"), [("an_app:nothing", "nothing"), ("an_app:count", "not an MCPServer")]
+)
 async def test_an_app_that_is_none_is_named(app: ServerSpec, name: str, said: str) -> None:
     async with hold(ServerSpec("here", "app", app=name), ready=False) as session:
         await until(lambda: session.state is SessionState.DOWN)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -11,11 +12,11 @@ import time
 from pathlib import Path
 
 import pytest
-from servers.hold import HERE, alive, failure, hold, stdio, text
-from waiting import until, until_sync
 
 from mcpweft_schemas.outcome import Executed
 from mcpweft_workers.session import Cause, ServerSpec, Session, SessionState
+from servers.hold import HERE, alive, failure, hold, stdio, stop, text
+from waiting import until, until_sync
 
 
 async def test_a_server_that_exits_at_its_start_is_told_with_code_and_stderr() -> None:
@@ -71,7 +72,7 @@ async def test_a_stopped_server_is_neither_pinged_alive_nor_spared_by_a_restart(
     async with hold(stdio("echo.py")) as session:
         pid = session.pids
         assert pid is not None
-        os.kill(pid, signal.SIGSTOP)
+        await stop(pid)
         failed = await failure(session, "echo", timeout=0.1, text="x")
         assert (failed.cause, failed.executed) == (Cause.ATTEMPT_TIMEOUT, Executed.MAYBE)
         assert not await session.ping(0.1)
@@ -133,7 +134,7 @@ def test_a_killed_worker_leaves_no_server_and_no_grandchild(how: str, tmp_path: 
 
 
 async def test_a_cancelled_close_kills_at_once() -> None:
-    session = Session(stdio("rogue.py", "--start", "stubborn", close_grace=30), rng=_rng())
+    session = Session(stdio("rogue.py", "--start", "stubborn", close_grace=30), rng=random.Random(7))
     task = asyncio.create_task(session.run())
     await asyncio.wait_for(session.ready.wait(), 5)
     pid = session.pids
@@ -159,10 +160,4 @@ async def test_no_file_descriptor_is_left_behind_by_many_lives() -> None:
 
 
 def _descriptors() -> int:
-    return len(os.listdir("/dev/fd"))
-
-
-def _rng() -> object:
-    import random
-
-    return random.Random(7)
+    return len(list(Path("/dev/fd").iterdir()))

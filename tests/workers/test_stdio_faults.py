@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import TYPE_CHECKING
 
 import pytest
-from servers.hold import failure, hold, stdio, text
-from waiting import until
 
 from mcpweft_schemas.outcome import Executed
 from mcpweft_workers.session import Cause, Session, Tool
+from servers.hold import failure, hold, stdio, text
+from waiting import until
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MIB = 1 << 20
 
@@ -67,10 +71,10 @@ async def test_an_answer_just_under_the_cap_arrives_whole() -> None:
 
 @pytest.mark.parametrize("method", ["elicitation/create", "sampling/createMessage", "roots/list"])
 async def test_a_call_that_asks_for_input_ends_at_once_and_is_cancelled_on_the_server(
-    method: str, tmp_path: object
+    method: str, tmp_path: Path
 ) -> None:
-    note = f"{tmp_path}/note"
-    async with hold(stdio("rogue.py", "--note", note)) as session:
+    note = tmp_path / "note"
+    async with hold(stdio("rogue.py", "--note", str(note))) as session:
         failed = await failure(session, "ask", method=method)
         assert failed.cause is Cause.INPUT_REQUIRED
         assert await until(lambda: _said(note) == "cancelled")
@@ -94,7 +98,8 @@ async def test_the_newest_era_s_input_required_is_told_as_such() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "cause"), [(-32602, Cause.INVALID_ARGUMENTS), (-32000, Cause.PROTOCOL), (-32042, Cause.INPUT_REQUIRED)]
+    ("code", "cause"),
+    [(-32602, Cause.INVALID_ARGUMENTS), (-32000, Cause.PROTOCOL), (-32042, Cause.INPUT_REQUIRED)],
 )
 async def test_a_protocol_error_is_an_answer(code: int, cause: Cause) -> None:
     async with hold(stdio("rogue.py")) as session:
@@ -113,7 +118,9 @@ async def test_a_protocol_error_is_an_answer(code: int, cause: Cause) -> None:
         ("close_stdout", "closed its stdout"),
     ],
 )
-async def test_a_server_that_ends_fails_every_call_in_flight_and_is_started_again(tool: str, said: str) -> None:
+async def test_a_server_that_ends_fails_every_call_in_flight_and_is_started_again(
+    tool: str, said: str
+) -> None:
     async with hold(stdio("rogue.py")) as session:
         others = [asyncio.create_task(failure(session, "mute")) for _ in range(3)]
         await asyncio.sleep(0)
@@ -159,9 +166,5 @@ def _names(session: Session) -> set[str]:
     return {tool.name for tool in session.tools}
 
 
-def _said(note: str) -> str:
-    try:
-        with open(note) as file:
-            return file.read()
-    except FileNotFoundError:
-        return ""
+def _said(note: Path) -> str:
+    return note.read_text() if note.exists() else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -16,14 +17,13 @@ CAP = 2000
 def fed(data: bytes, cuts: list[int], cap: int = CAP) -> list[bytes | Overlong]:
     lines = Lines(cap)
     places = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    return [
-        line
-        for start, end in zip(places, places[1:], strict=False)
-        for line in lines.feed(data[start:end])
-    ]
+    return [line for start, end in pairwise(places) for line in lines.feed(data[start:end])]
 
 
-@given(st.lists(st.binary(max_size=50).map(lambda line: line.replace(b"\n", b""))), st.lists(st.integers(0, 10_000)))
+@given(
+    st.lists(st.binary(max_size=50).map(lambda line: line.replace(b"\n", b""))),
+    st.lists(st.integers(0, 10_000)),
+)
 def test_chunks_do_not_matter(lines: list[bytes], cuts: list[int]) -> None:
     assert fed(b"".join(line + b"\n" for line in lines), cuts) == [line for line in lines if line]
 

@@ -1,8 +1,8 @@
 """The tools of one server, and whether arguments fit them, before anything is sent.
 
-Above stands the runner. Below: jsonschema-rs, which no schema can make spin. Nothing is ever fetched: a schema
-that refers to another document, or is no schema, leaves its tool unchecked, with a warning. It must never know
-how a tool is called.
+Above stands the runner. Below: jsonschema-rs, which no schema can make spin. Nothing is ever fetched: a
+schema that refers to another document, or is no schema, leaves its tool unchecked, with a warning. It must
+never know how a tool is called.
 """
 
 from __future__ import annotations
@@ -42,16 +42,14 @@ class Catalog:
         """See that the tool exists and may be called with these arguments.
 
         Raises:
-            CallFailed: UNKNOWN_TOOL with near names, or INVALID_ARGUMENTS with the JSON path; nothing was sent.
+            CallFailed: UNKNOWN_TOOL with near names, or INVALID_ARGUMENTS with the JSON path; unsent.
 
         """
         listed = self.tools.get(tool)
         if listed is None:
             raise CallFailed(Cause.UNKNOWN_TOOL, self._unknown(tool))
         if listed.task_required:
-            text = (
-                f"Tool {tool!r} of server {self._server!r} answers by a task only, which cannot be called yet"
-            )
+            text = f"Tool {tool!r} of {self._server!r} answers by a task only, which cannot be called yet"
             raise CallFailed(Cause.UNKNOWN_TOOL, text)
         try:
             faults = self._faults(listed, arguments)
@@ -110,21 +108,17 @@ def _path(parts: Iterable[str | int]) -> str:
 
 
 def _not_json(value: Any, path: str) -> str | None:
-    """Where `value` holds what JSON cannot write (NaN, infinities, bytes, odd keys); None when it does not."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if not isinstance(key, str):
-                return path
-            found = _not_json(inner, f"{path}.{key}")
-            if found is not None:
-                return found
-        return None
-    if isinstance(value, list | tuple):
-        for index, inner in enumerate(value):
-            found = _not_json(inner, f"{path}[{index}]")
-            if found is not None:
-                return found
+    """Say where `value` holds what JSON cannot write: NaN, infinities, bytes, odd keys."""
+    if value is None or isinstance(value, str | int):
         return None
     if isinstance(value, float):
         return None if math.isfinite(value) else path
-    return None if value is None or isinstance(value, str | int) else path
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            return path
+        inner = ((f"{path}.{key}", each) for key, each in value.items())
+    elif isinstance(value, list | tuple):
+        inner = ((f"{path}[{index}]", each) for index, each in enumerate(value))
+    else:
+        return path
+    return next((found for where, each in inner if (found := _not_json(each, where)) is not None), None)

@@ -1,12 +1,13 @@
-"""The process between a worker and its stdio server: it starts the server, and ends it when the worker is gone.
+"""The process between a worker and its stdio server: starts it, and ends it when the worker is gone.
 
     python -I -S deathwatch.py LEASH STATUS COMMAND [ARGUMENT ...]
 
-The worker starts this file in a session and process group of its own. LEASH is the read end of a pipe that only
-the worker holds open; its end means that the worker is dead, however it died, and then the whole group is ended:
-the server and every descendant that stayed in the group. STATUS is the write end of a pipe on which lines are
-told: `pid N`, then `exit N` (negative: the signal) or `error TEXT`. The server has stdin, stdout and stderr to
-itself and hears its parent's death in no other way, so it may close or ignore whatever it likes.
+The worker starts this file in a session and process group of its own. LEASH is the read end of a pipe that
+only the worker holds open; its end means that the worker is dead, however it died, and then the whole group
+is ended: the server and every descendant that stayed in the group. STATUS is the write end of a pipe on
+which lines are told: `pid N`, then `exit N` (negative: the signal) or `error TEXT`. The server has stdin,
+stdout and stderr to itself and hears its parent's death in no other way, so it may close or ignore whatever
+it likes.
 
 Above stands process.py. This file imports the standard library only, starts in about 15 ms, and must never
 know MCP.
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 GRACE = 0.25
-"""Seconds between SIGTERM and SIGKILL for the group of a dead worker: time to kill a browser, not to linger."""
+"""Seconds between SIGTERM and SIGKILL for the group of a dead worker: time to end a browser, no more."""
 CANNOT_RUN = 127
 
 
@@ -68,7 +69,7 @@ def _end_group(*, gently: bool) -> None:
 def main(leash: int, status: int, command: list[str]) -> None:
     """Run the server until it ends or the worker does."""
     for fd in (leash, status):
-        os.set_inheritable(fd, False)
+        os.set_inheritable(fd, False)  # noqa: FBT003  # its only signature
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)

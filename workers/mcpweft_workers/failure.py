@@ -1,6 +1,7 @@
 """How a call to an MCP server fails: the cause, and whether the tool may have run.
 
-Above stand the session, the catalog and whoever runs calls. This module must never know how a server is reached.
+Above stand the session, the catalog and whoever runs calls. This module must never know how a server is
+reached.
 """
 
 from __future__ import annotations

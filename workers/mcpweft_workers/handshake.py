@@ -1,8 +1,8 @@
 """Agree with a server on an era: the newest by `server/discover`, or one of the old ones by `initialize`.
 
-The SDK's own `auto` waits 10 s for a server that is mute on `server/discover`; this one asks the old way in the
-same session after `discover_timeout`, so that a connect timeout of 10 s is enough for both. A server that dies
-of the question is respawned by link.py and asked the old way only.
+The SDK's own `auto` waits 10 s for a server that is mute on `server/discover`; this one asks the old way in
+the same session after `discover_timeout`, so that a connect timeout of 10 s is enough for both. A server
+that dies of the question is respawned by link.py and asked the old way only.
 
 Above stands link.py. It must never know which transport it speaks through.
 """
@@ -32,6 +32,7 @@ async def agree(session: ClientSession, mode: str, discover_timeout: float) -> N
     Raises:
         NoAnswerError: auto only: the session ended on `server/discover`; a respawn with `legacy` may do.
         MCPError, RuntimeError, ValidationError: the server answered, and no era is common.
+
     """
     if mode == "legacy":
         await session.initialize()

@@ -1,9 +1,9 @@
-"""The HTTP transports: the SDK's streamable HTTP and SSE clients over a connection that fails one request at a time.
+"""The HTTP transports: the SDK's clients, over connections that fail one request at a time.
 
-The SDK lets one failed POST tear the whole session down. `Softened` stands between it and the network: a fault is
-noted on the call that met it, the call is failed alone, and the SDK sees an ordinary HTTP answer. It also knows
-exactly when a call's first byte goes out, caps answers, bounds the requests whose answer nobody waits for, and
-recognises a session that the server has forgotten.
+The SDK lets one failed POST tear the whole session down. `Softened` stands between it and the network: a
+fault is noted on the call that met it, the call is failed alone, and the SDK sees an ordinary HTTP answer.
+It also knows exactly when a call's first byte goes out, caps answers, bounds the requests whose answer
+nobody waits for, and recognises a session that the server has forgotten.
 
 Above stands link.py. Below: relay.py, httpx2. It must never know what a call means.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import httpx2
 from mcp.client.sse import sse_client
@@ -100,9 +100,11 @@ class Softened(httpx2.AsyncBaseTransport):
         self._inner = httpx2.AsyncHTTPTransport(limits=httpx2.Limits(max_keepalive_connections=64))
 
     async def aclose(self) -> None:
+        """Close every connection."""
         await self._inner.aclose()
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send one request; a POST always gets an answer."""
         passage = PASSAGE.get()
         if _is_courtesy(request):
             request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), COURTESY)
@@ -170,7 +172,7 @@ class Capped(httpx2.AsyncByteStream):
     """An answer's bytes: ends early, with the call told why, over the limit or when the connection breaks."""
 
     def __init__(self, response: httpx2.Response, cap: int, passage: Passage | None) -> None:
-        self._inner = response.stream
+        self._inner = cast("httpx2.AsyncByteStream", response.stream)  # an async transport gives no other
         # An event stream may be of any length; each of its events has the SDK's own cap.
         self._cap = None if "event-stream" in response.headers.get("content-type", "") else cap
         self._passage = passage
@@ -178,7 +180,7 @@ class Capped(httpx2.AsyncByteStream):
     async def __aiter__(self) -> AsyncIterator[bytes]:
         size = 0
         try:
-            async for chunk in self._inner:  # type: ignore[union-attr]  # an async transport gives async streams
+            async for chunk in self._inner:
                 size += len(chunk)
                 if self._cap is not None and size > self._cap:
                     self._note(Cause.TOO_LARGE, f"The answer is over {self._cap} bytes", Executed.YES)
@@ -192,7 +194,8 @@ class Capped(httpx2.AsyncByteStream):
             self._passage.fault(cause, text, executed)
 
     async def aclose(self) -> None:
-        await self._inner.aclose()  # type: ignore[union-attr]  # as above
+        """Close the answer under it."""
+        await self._inner.aclose()
 
 
 class _Trace:

@@ -1,6 +1,7 @@
 """An MCP server that lives in the worker's own process: an object named `module:attribute`.
 
-It runs on the worker's loop, so a tool that blocks the loop blocks the worker: that is the price of no process.
+It runs on the worker's loop, so a tool that blocks the loop blocks the worker: that is the price of no
+process.
 
 Above stands link.py. Below: relay.py and the SDK's memory streams.
 """

@@ -68,6 +68,6 @@ class Lines:
 
 
 def reply_id(head: bytes, tail: bytes) -> int | None:
-    """The id of a JSON-RPC reply that cannot be parsed, by its first or last bytes; None when it is not plain."""
+    """Read a reply's id where it cannot be parsed, by its first or last bytes; None when it is not plain."""
     match = _HEAD.match(head) or _TAIL.search(tail)
     return int(match.group(1)) if match else None

@@ -3,8 +3,8 @@
 A `Link` lives from connect to loss and is never mended: the session makes a new one. It is entered and left
 in the owner's task, because the SDK's cancel scopes belong to the task that opened them.
 
-Above stands session.py. Below: the transports, wire.py, handshake.py, the SDK. It must never know who calls or
-what becomes of a failure.
+Above stands session.py. Below: the transports, wire.py, handshake.py, the SDK. It must never know who calls
+or what becomes of a failure.
 """
 
 from __future__ import annotations
@@ -60,14 +60,16 @@ class Transport(Protocol):
     @property
     def pid(self) -> int | None:
         """The server's process id, where it is a process of ours."""
+        ...
 
     @property
     def stderr_tail(self) -> str:
         """What the server wrote to stderr last."""
+        ...
 
 
 class Reply(BaseModel):
-    """A tools/call result with its content as it came: the SDK has held it against the era's schema before."""
+    """A tools/call result, its content as it came; the SDK has held it against the era's schema."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -113,10 +115,12 @@ class Link:
 
     @property
     def pid(self) -> int | None:
+        """The server's process id, where it is a process of ours."""
         return None if self._transport is None else self._transport.pid
 
     @property
     def stderr_tail(self) -> str:
+        """What the server wrote to stderr last."""
         return "" if self._transport is None else self._transport.stderr_tail
 
     @property
@@ -132,6 +136,7 @@ class Link:
         Raises:
             MCPError: the server answered an error, the session ended, or `passage` holds the reason.
             ValueError: the reply does not fit the era's schema, or the arguments cannot be written as JSON.
+
         """
         token: int | None = None
         if passage.on_progress is not None:
@@ -166,6 +171,7 @@ class Link:
 
         Raises:
             MCPError, ValueError: the server has none, or lists what is no tool.
+
         """
         tools: dict[str, Tool] = {}
         cursor: str | None = None
@@ -192,16 +198,14 @@ class Link:
         while True:
             try:
                 async with listen(self.session, tools_list_changed=True) as changes:
+                    self.wire.list_changed()  # there is no replay of what came before
                     async for _ in changes:
                         pass
-            except MCPError as exc:
-                if exc.code == METHOD_NOT_FOUND or self.wire.ending is not None:
-                    return
-            except SubscriptionLost:
-                if self.wire.ending is not None:
+            except (MCPError, SubscriptionLost) as exc:
+                refused = isinstance(exc, MCPError) and exc.code == METHOD_NOT_FOUND
+                if refused or self.wire.ending is not None:
                     return
             await asyncio.sleep(RELISTEN)
-            self.wire.list_changed()  # there is no replay of what was missed
 
 
 def _transport(spec: ServerSpec, wire: Wire) -> AbstractAsyncContextManager[Transport]:

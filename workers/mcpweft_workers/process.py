@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from mcpweft_workers import deathwatch
 
@@ -39,10 +39,11 @@ class Process:
 
         Raises:
             OSError: no process could be started, or `cwd` does not exist.
+
         """
         self.pid: int | None = None
         self.returncode: int | None = None
-        """The exit code, negative for a signal; None while the server runs, or when nobody could see it end."""
+        """The exit code, negative for a signal; None while the server runs, or when nobody saw it end."""
         self.error = ""
         """Why the command could not be run."""
         self.stderr_tail = ""
@@ -162,7 +163,7 @@ class Process:
                 os.killpg(self._popen.pid, signum)
 
     async def stop(self, *, gently: bool, grace: float) -> None:
-        """End the server and its group, within 2 × `grace` + 1 s; at once when it is cancelled meanwhile."""
+        """End the server and its group, within 2 `grace` + 1 s; at once when it is cancelled meanwhile."""
         try:
             if gently and not await _within(self._exited, grace):
                 self.send_signal(signal.SIGTERM)
@@ -190,8 +191,9 @@ class Process:
         self.gone.set()
 
 
-def _unblocked(pipe: object) -> int:
-    fd: int = pipe.fileno()  # type: ignore[attr-defined]  # Popen was given PIPE
+def _unblocked(pipe: IO[bytes] | None) -> int:
+    assert pipe is not None  # noqa: S101  # Popen was given PIPE
+    fd = pipe.fileno()
     os.set_blocking(fd, False)
     return fd
 

@@ -1,8 +1,8 @@
 """A transport of the SDK's behind a wire: whatever it does, sending never waits.
 
-The SDK's HTTP and in-memory transports take one message at a time and may wait on the network for each; here
-messages queue up without a bound (calls in flight are bounded above), and one task passes them on in the context
-they were sent in, by which the transport below knows the call. Another task brings the answers.
+The SDK's HTTP and in-memory transports take one message at a time and may wait on the network for each;
+here messages queue up without a bound (calls in flight are bounded above), and one task passes them on in
+the context they were sent in, by which the transport below knows the call. Another task brings the answers.
 
 Above stand http.py and inprocess.py. It must never know what the transport is made of.
 """
@@ -20,7 +20,7 @@ from mcpweft_workers.failure import Cause
 from mcpweft_workers.wire import PASSAGE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from mcp.client._transport import ReadStream, WriteStream
 
@@ -45,7 +45,7 @@ class Relay:
         self._room.set()
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self) -> AsyncGenerator[None]:
         """Carry while the context is open."""
         self._wire.write = self._take
         self._wire.inbound.on_room = self._room.set
@@ -71,9 +71,7 @@ class Relay:
             try:
                 await loop.create_task(self._write.send(item), context=context)
             except Exception as exc:  # noqa: BLE001  # a transport that takes no more has ended, whatever it says
-                self._wire.end(
-                    Cause.CONNECTION_FAILED, f"The connection was closed: {_say(exc)}"
-                )
+                self._wire.end(Cause.CONNECTION_FAILED, f"The connection was closed: {_say(exc)}")
                 return
 
     async def _carry_in(self) -> None:
@@ -90,6 +88,6 @@ class Relay:
         self._wire.end(Cause.CONNECTION_FAILED, reason)
 
     def _passage(self) -> Passage | None:
-        """The call whose stream brought the last message, where the transport keeps its context."""
+        """Name the call whose stream brought the last message, where the transport keeps its context."""
         context: Context | None = getattr(self._read, "last_context", None)
         return None if context is None else context.get(PASSAGE)

@@ -1,10 +1,11 @@
 """The worker's hold on its one MCP server: always connecting, connected, or waiting to connect again.
 
-One owner task, `run`, makes a `Link`, waits until it is lost, closes it and makes the next one, for ever. Calls
-come from any task and go to the link of the moment. Whoever sees a failure first clears `ready`, so that no call
-races onto a corpse; in flight calls fail when the wire ends, which is before anything is torn down.
+One owner task, `run`, makes a `Link`, waits until it is lost, closes it and makes the next one, for ever.
+Calls come from any task and go to the link of the moment. Whoever sees a failure first clears `ready`, so
+that no call races onto a corpse; in flight calls fail when the wire ends, which is before anything is torn
+down.
 
-    CONNECTING ─▶ READY ⇄ DEGRADED        READY: calls are taken. DEGRADED: a fault was seen and is being looked at
+    CONNECTING ─▶ READY ⇄ DEGRADED        READY: calls are taken. DEGRADED: a fault is being looked at
          ▲          └────────┴──▶ DOWN    DOWN: the next try waits for its backoff
          └────────────────────────┘       CLOSED: `run` has ended, and no process is left
 
@@ -103,7 +104,7 @@ class Session:
     # --- the owner
 
     async def run(self) -> None:
-        """Keep the server connected until cancelled; then close it, within its grace, and leave no process."""
+        """Keep the server connected until cancelled; then close it within its grace. Leaves no process."""
         failures = 0
         try:
             while True:
@@ -117,7 +118,7 @@ class Session:
             self._enter(SessionState.CLOSED, "closed")
 
     def _backoff(self, failures: int) -> float:
-        """Full jitter: uniform in 0 .. min(cap, base × 2^failures), seconds."""
+        """Full jitter: uniform in 0 .. min(cap, base * 2^failures), seconds."""
         return self._rng.uniform(0, min(self._backoff_cap, self._backoff_base * 2 ** min(failures, 30)))
 
     async def _live(self) -> tuple[bool, str]:
@@ -211,7 +212,8 @@ class Session:
         except (MCPError, ValueError, TimeoutError) as exc:
             self._suspect(f"Server {self.spec.name!r} could not list its tools: {_plain(exc)}")
         else:
-            self._publish(link)
+            if link.tools != self.tools:
+                self._publish(link)
 
     # --- what others see first
 
@@ -257,6 +259,7 @@ class Session:
 
         Raises:
             CallFailed: there is no answer; its `executed` says whether the tool may have run.
+
         """
         link = self._link
         if link is None or not self.ready.is_set():
@@ -281,7 +284,7 @@ class Session:
         return Answer(reply.content, reply.structured, reply.is_error, service_ms)
 
     def _failed(self, link: Link, passage: Passage, exc: MCPError) -> CallFailed:
-        """What became of a call that the SDK ended with an error."""
+        """Say what became of a call that the SDK ended with an error."""
         if passage.cause is not None:
             cause, text = passage.cause, passage.message
         elif link.wire.ending is not None:
@@ -324,7 +327,7 @@ class Session:
             return False
 
     async def restart(self, reason: str) -> None:
-        """End the server at once and connect again; calls in flight fail. Returns when the old one is gone."""
+        """End the server at once and connect again; calls in flight fail. Returns once the old is gone."""
         link = self._link
         if link is not None:
             link.wire.end(Cause.SERVER_DIED, f"Server {self.spec.name!r} was restarted: {reason}")
@@ -337,7 +340,7 @@ class Session:
 
 
 def _plain(exc: BaseException) -> str:
-    """The first real error of a nest, in one line, without what the server sent."""
+    """Give the first real error of a nest, in one line, without what the server sent."""
     while isinstance(exc, BaseExceptionGroup):
         exc = exc.exceptions[0]
     if isinstance(exc, ValidationError):

@@ -13,7 +13,7 @@ MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class ServerSpec:
-    """One MCP server: a stdio command, a URL, or an object in this process. Times in seconds, sizes in bytes."""
+    """One MCP server: a stdio command, a URL, or an object in this process. Seconds and bytes."""
 
     name: str
     kind: Literal["stdio", "http", "sse", "app"] = "stdio"
@@ -28,11 +28,11 @@ class ServerSpec:
     app: str = ""
     """app: `module:attribute`, an MCPServer."""
     mode: Literal["auto", "legacy", "2026-07-28"] = "auto"
-    """Which era to speak: try the newest and fall back, the handshake of 2025-11-25 and before, or the newest."""
+    """The era to speak: the newest with a fallback, the handshake of 2025-11-25 and before, the newest."""
     connect_timeout: float = 10.0
     """From the start of the process until its tools are listed."""
     discover_timeout: float = 3.0
-    """auto: how long a server may be silent on the newest era's greeting before the old one is tried as well."""
+    """auto: how long a server may be silent on the newest greeting before the old one is tried too."""
     close_grace: float = 1.0
     """stdio: time to exit by itself once stdin is closed, and again after SIGTERM."""
     max_line: int = 8 * MIB

@@ -1,8 +1,8 @@
 """The stdio transport: JSON-RPC messages as lines on a process's pipes.
 
-Writing never waits: what the pipe does not take is held, and dropped again if its call gives up before a byte
-went out. Reading is linear, bounded by the line cap, and pauses while the SDK has not caught up. The end of the
-process ends the session within `DRAIN`, even when a descendant keeps the pipe open.
+Writing never waits: what the pipe does not take is held, and dropped again if its call gives up before a
+byte went out. Reading is linear, bounded by the line cap, and pauses while the SDK has not caught up. The
+end of the process ends the session within `DRAIN`, even when a descendant keeps the pipe open.
 
 Above stands link.py. Below: process.py, lines.py. It must never know what a call means.
 """
@@ -41,7 +41,7 @@ DRAIN = 0.05
 DISTRUST = 0.25
 """Seconds after which a server that closed a pipe of its own and lives on is given up."""
 HELD = 10_000
-"""Messages that may be held for a server that does not read; calls are bounded above, answers to it are not."""
+"""Messages that may be held for a server that does not read; calls are bounded above, refusals are not."""
 _CHUNK = 1 << 18
 _NOT_FINITE = re.compile(rb"NaN|Infinity|\d[eE]\+?\d{3}")
 
@@ -247,6 +247,7 @@ def parse(line: bytes) -> JSONRPCMessage:
 
     Raises:
         ValueError: it is no JSON-RPC message, is nested too deep, or holds a number that JSON does not have.
+
     """
     try:
         message = jsonrpc_message_adapter.validate_json(line, by_name=False)

@@ -71,14 +71,17 @@ class Inbound:
 
     @property
     def full(self) -> bool:
+        """Whether the feeder should pause until `on_room`."""
         return len(self._queue) >= ROOM
 
     def feed(self, message: JSONRPCMessage) -> None:
+        """Queue a message for the SDK."""
         if not self._ended:
             self._queue.append(SessionMessage(message))
             self._wake()
 
     def end(self) -> None:
+        """End the stream once the queue is read: the SDK then fails all that is in flight."""
         self._ended = True
         self._wake()
 
@@ -87,13 +90,15 @@ class Inbound:
             self._reader.set_result(None)
 
     async def receive(self) -> SessionMessage | Exception:
+        """Wait for the next message."""
         return await self.__anext__()
 
     async def aclose(self) -> None:
+        """End the stream and drop what is queued."""
         self.end()
         self._queue.clear()
 
-    def __aiter__(self) -> Self:
+    def __aiter__(self) -> Inbound:  # the SDK's protocol is typed so
         return self
 
     async def __anext__(self) -> SessionMessage | Exception:
@@ -111,7 +116,10 @@ class Inbound:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
     ) -> None:
         await self.aclose()
 
@@ -123,6 +131,7 @@ class Outbound:
         self._wire = wire
 
     async def send(self, item: SessionMessage, /) -> None:
+        """Hand a message to the transport."""
         self._wire.sending(item)
 
     async def aclose(self) -> None:
@@ -132,7 +141,10 @@ class Outbound:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
     ) -> None:
         await self.aclose()
 
@@ -233,7 +245,7 @@ class Wire:
         return rid in self._pending
 
     def only_pending(self) -> RequestId | None:
-        """The one call in flight, or None when there are none or several."""
+        """Give the one call in flight, or None when there are none or several."""
         calls = [rid for rid, passage in self._pending.items() if passage is not None]
         return calls[0] if len(calls) == 1 else None
 
