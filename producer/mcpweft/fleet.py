@@ -1,0 +1,277 @@
+"""The fleet as a producer sees it: pools, their tools, their workers, and the figures of all.
+
+Above stands the client; below the store's `pools`, `tools` and `status`. A figure that nobody knows is None,
+never a guess. This module must never change anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from mcpweft_schemas import wire
+from mcpweft_schemas.errors import UnknownToolError
+from mcpweft_schemas.life import Class
+
+from mcpweft.refusal import unknown_capability
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from contextlib import AbstractAsyncContextManager
+
+    from mcpweft_schemas.store import PoolStatus, Store
+
+_TOOLS_FOR_S = 10.0
+_SILENT_MS = 3000  # three times dead_after as it comes: a beat that old is no life
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool that a server of a pool offers."""
+
+    capability: str
+    server: str
+    name: str
+    description: str
+    input_schema: Mapping[str, Any] = field(repr=False)
+    read_only: bool | None
+    """What the server says of it; None where it says nothing."""
+    idempotent: bool | None
+    task_required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    """A worker, by its registration and its last beat."""
+
+    id: str
+    server: str
+    host: str | None
+    pid: int | None
+    silent_ms: int | None
+    """Since its last beat."""
+    usable: bool
+    """Whether it takes work now."""
+    draining: bool
+    in_flight: int | None
+    slots: int | None
+    state: str | None
+    """Of its MCP session."""
+    breaker: str | None
+    reason: str | None
+    """Why it takes no work."""
+    ok: int | None
+    errors: int | None
+    restarts: int | None
+    started_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolView:
+    """A pool's figures at one moment."""
+
+    capability: str
+    waiting: Mapping[Class, int]
+    running: int
+    delayed: int
+    dead: int
+    """Dead letters kept."""
+    accepted: int
+    """Since the pool was made."""
+    done: int
+    throughput: float | None
+    """Requests ended per second, of late; None where none has."""
+    workers: tuple[WorkerView, ...]
+
+    @property
+    def queue_size(self) -> int:
+        """Requests that wait, delayed ones among them."""
+        return sum(self.waiting.values()) + self.delayed
+
+
+@dataclass(frozen=True, slots=True)
+class FleetStatus:
+    """The figures of all pools at one moment."""
+
+    is_healthy: bool
+    """Whether each pool that is registered has a usable worker, and there is a pool."""
+    total_servers: int
+    healthy_servers: int
+    """With a worker that takes work."""
+    degraded_servers: int
+    """With a living worker, and none that takes work."""
+    unhealthy_servers: int
+    """With no living worker."""
+    strategy: str | None
+    queue_size: int
+    avg_response_ms: float | None
+    throughput: float | None
+    """Requests ended per second, of late."""
+    error_rate: float | None
+    """Of the calls that the present workers made, the part that failed."""
+    uptime_s: float | None
+    """Since the oldest present worker started."""
+    pools: tuple[PoolView, ...]
+
+
+class Fleet:
+    """Asks the store about pools."""
+
+    def __init__(
+        self, command: Callable[[], AbstractAsyncContextManager[Store]], clock: Callable[[], float]
+    ) -> None:
+        self._command = command
+        self._clock = clock
+        self._tools: dict[str, tuple[float, frozenset[str]]] = {}
+
+    async def pools(self) -> list[str]:
+        """Return the registered capabilities."""
+        async with self._command() as store:
+            return list(await store.pools())
+
+    async def tools(self, capability: str | None = None) -> list[Tool]:
+        """Return the tools of one capability or of all. Raises UnknownCapabilityError."""
+        if capability is None:
+            lists = await asyncio.gather(*(self._tools_of(name) for name in await self.pools()))
+            return [tool for tools in lists for tool in tools]
+        found = await self._tools_of(capability)
+        if not found and capability not in (known := await self.pools()):
+            raise unknown_capability(capability, known)
+        return found
+
+    async def _tools_of(self, capability: str) -> list[Tool]:
+        async with self._command() as store:
+            raw = await store.tools(capability)
+        tools = [_tool(capability, key, text) for key, text in sorted(raw.items())]
+        self._tools[capability] = self._clock(), frozenset(tool.name for tool in tools)
+        return tools
+
+    async def only_tool(self, capability: str) -> str:
+        """Return the tool that is meant by a capability alone: its only one, or the one of the same name.
+
+        Raises UnknownToolError where that is unclear. A pool whose tools are not known yet is taken at its name.
+        """
+        asked, names = self._tools.get(capability, (-_TOOLS_FOR_S, frozenset[str]()))
+        if self._clock() - asked >= _TOOLS_FOR_S or not names:
+            names = frozenset(tool.name for tool in await self._tools_of(capability))
+        if capability in names or not names:
+            return capability
+        if len(names) == 1:
+            return next(iter(names))
+        listed = ", ".join(sorted(names)[:10])
+        raise UnknownToolError(
+            f"{capability!r} names {len(names)} tools", advice=f"Write {capability}.<tool>, with one of {listed}."
+        )
+
+    async def pool(self, capability: str) -> PoolView:
+        """Return one pool's figures. Raises UnknownCapabilityError."""
+        async with self._command() as store:
+            status = await store.status(capability)
+        if status is None:
+            raise unknown_capability(capability, await self.pools())
+        return _pool(status)
+
+    async def status(self) -> FleetStatus:
+        """Return the figures of the fleet."""
+
+        async def one(name: str) -> PoolStatus | None:
+            async with self._command() as store:
+                return await store.status(name)
+
+        found = await asyncio.gather(*(one(name) for name in await self.pools()))
+        stands = [status for status in found if status is not None]
+        now_ms = max((status.now_ms for status in stands), default=0)
+        return _fleet([_pool(status) for status in stands], now_ms)
+
+
+def _tool(capability: str, key: str, text: bytes) -> Tool:
+    server, _, name = key.partition("/")
+    said = _read(text)
+    return Tool(
+        capability=capability,
+        server=server,
+        name=str(said.get("name") or name),
+        description=str(said.get("description") or ""),
+        input_schema=cast("dict[str, Any]", said.get("input_schema") or {}),
+        read_only=said.get("read_only"),
+        idempotent=said.get("idempotent"),
+        task_required=bool(said.get("task_required")),
+    )
+
+
+def _read(text: bytes) -> dict[str, Any]:
+    """Return what a worker wrote of itself; nothing where it cannot be read."""
+    try:
+        said = wire.unpack(text)
+    except ValueError:
+        return {}
+    return cast("dict[str, Any]", said) if isinstance(said, dict) else {}
+
+
+def _pool(status: PoolStatus) -> PoolView:
+    rate = status.stat.get("rate")
+    return PoolView(
+        capability=status.capability,
+        waiting=status.waiting,
+        running=status.running,
+        delayed=status.delayed,
+        dead=status.dead,
+        accepted=int(status.stat.get("accepted", 0)),
+        done=int(status.stat.get("done", 0)),
+        throughput=float(rate) if rate is not None else None,
+        workers=tuple(_worker(status, name) for name in sorted(status.members)),
+    )
+
+
+def _worker(status: PoolStatus, name: str) -> WorkerView:
+    info, load = _read(status.members[name]), _read(status.load.get(name, b"\x80"))
+    beat = status.alive.get(name)
+    return WorkerView(
+        id=name,
+        server=str(info.get("server") or ""),
+        host=info.get("host"),
+        pid=info.get("pid"),
+        silent_ms=None if beat is None else max(0, status.now_ms - beat),
+        usable=status.usable.get(name, 0) > status.now_ms,
+        draining=bool(load.get("draining")),
+        in_flight=load.get("in_flight"),
+        slots=load.get("slots"),
+        state=load.get("state"),
+        breaker=load.get("breaker"),
+        reason=load.get("reason"),
+        ok=load.get("ok"),
+        errors=load.get("errors"),
+        restarts=load.get("restarts"),
+        started_ms=info.get("started_ms"),
+    )
+
+
+def _fleet(pools: list[PoolView], now_ms: int) -> FleetStatus:
+    workers = {worker.id: worker for pool in pools for worker in pool.workers}.values()
+    servers = {worker.server for worker in workers}
+    usable = {worker.server for worker in workers if worker.usable}
+    alive = {w.server for w in workers if w.silent_ms is not None and w.silent_ms < _SILENT_MS} - usable
+    rates = [pool.throughput for pool in pools if pool.throughput is not None]
+    ok, errors = _sum(w.ok for w in workers), _sum(w.errors for w in workers)
+    calls = (ok or 0) + (errors or 0)
+    starts = [worker.started_ms for worker in workers if worker.started_ms]
+    return FleetStatus(
+        is_healthy=bool(pools) and all(any(w.usable for w in pool.workers) for pool in pools),
+        total_servers=len(servers),
+        healthy_servers=len(usable),
+        degraded_servers=len(alive),
+        unhealthy_servers=len(servers - usable - alive),
+        strategy=None,
+        queue_size=sum(pool.queue_size for pool in pools),
+        avg_response_ms=None,
+        throughput=sum(rates) if rates else None,
+        error_rate=(errors or 0) / calls if calls else None,
+        uptime_s=max(0.0, (now_ms - min(starts)) / 1000) if starts else None,
+        pools=tuple(pools),
+    )
+
+
+def _sum(figures: Iterable[int | None]) -> int | None:
+    known = [figure for figure in figures if figure is not None]
+    return sum(known) if known else None

@@ -1,0 +1,87 @@
+"""What the store's refusal of a request means for its caller: a word becomes a typed error.
+
+Above stand the desk and the enqueuer. Nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mcpweft_schemas import duration
+from mcpweft_schemas.connect import StoreRefusedError
+from mcpweft_schemas.errors import (
+    ConflictError,
+    McpweftError,
+    NoServersError,
+    QueueFullError,
+    ResourceExhaustedError,
+    UnknownCapabilityError,
+    near,
+)
+from mcpweft_schemas.word import Word
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mcpweft_schemas.wire import Accepted, Submission
+
+
+def refusal(capability: str, submission: Submission, accepted: Accepted) -> McpweftError:
+    """Return the error that stands for a word of enqueue other than those that accept."""
+    after = accepted.retry_after_ms / 1000 if accepted.retry_after_ms else None
+    match accepted.word:
+        case Word.FULL:
+            return QueueFullError(
+                f"the queue of {capability!r} is full for class {submission.klass}",
+                advice='Try again later, raise the priority, add workers, or pass when_full="wait".',
+                retry_after=after,
+                request_id=submission.id,
+            )
+        case Word.LATE:
+            within = duration.spoken(submission.start_within_ms / 1000)
+            return QueueFullError(
+                f"the queue of {capability!r} is too long for a start within {within}",
+                advice="Raise start_within or the priority, or add workers.",
+                retry_after=after,
+                request_id=submission.id,
+            )
+        case Word.NO_SERVERS:
+            return NoServersError(
+                f"no worker serves {capability!r} at the moment",
+                advice=f'Start one with `mcpweft worker`, look at `mcpweft status {capability}`, or pass '
+                'when_unavailable="queue" to wait for one.',
+                retry_after=after,
+                request_id=submission.id,
+            )
+        case Word.CONFLICT:
+            return ConflictError(
+                f"the idempotency key was used for other arguments, by request {accepted.id}",
+                advice="Use a key of its own for each different call.",
+                request_id=accepted.id,
+            )
+        case Word.OOM:
+            return ResourceExhaustedError(
+                "the store is out of memory",
+                advice="Raise its maxmemory or wait until work has drained.",
+                retry_after=after,
+                request_id=submission.id,
+            )
+        case _:
+            return StoreRefusedError(
+                f"the store answered {accepted.word} to the request",
+                advice="The client's version may not fit the fabric's: update both.",
+                request_id=submission.id,
+            )
+
+
+def unknown_capability(capability: str, known: Sequence[str]) -> UnknownCapabilityError:
+    """Return the error for a pool that nobody registered, with the names that were probably meant."""
+    close = near(capability, known)
+    if close:
+        advice = f"Did you mean {' or '.join(close)}?"
+    elif known:
+        some = ", ".join(known[:10]) + (", …" if len(known) > 10 else "")  # noqa: PLR2004  # a readable line
+        advice = f"There are {some}."
+    else:
+        advice = "No server is registered at all: start one with `mcpweft up` or `mcpweft worker`."
+    return UnknownCapabilityError(f"there is no capability {capability!r}", advice=advice)
