@@ -137,12 +137,13 @@ def _value(variable: str, key: Key, text: str) -> Any:
 
 def _judge(variable: str, rest: str, warnings: list[str]) -> None:
     """Refuse a variable that is probably misspelt; warn of one that is probably somebody else's."""
-    known = [variable_of(key) for key in shape.keys()]  # noqa: SIM118  # a function of that name
-    close = difflib.get_close_matches(variable.upper(), [*known, URL], n=1, cutoff=_NEAR)
+    # Compared without the prefix, which would make any two of them alike.
+    known = [variable_of(key)[len(PREFIX) :] for key in shape.keys()]  # noqa: SIM118  # a function
+    close = difflib.get_close_matches(rest.upper(), [*known, "URL"], n=1, cutoff=_NEAR)
     if "__" in rest or (close and not _SERVICE_LINK.fullmatch(rest)):
         raise InvalidConfigError(
             f"{variable} in the environment is no known setting",
-            advice=f"Did you mean {close[0]}?" if close else _HOW,
+            advice=f"Did you mean {PREFIX}{close[0]}?" if close else _HOW,
         )
     if not _SERVICE_LINK.fullmatch(rest):
         warnings.append(f"{variable} in the environment is no known setting and has no effect.")
