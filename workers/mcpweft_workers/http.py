@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Self, cast
+from urllib.request import getproxies_environment, proxy_bypass
 
 import httpx2
 from mcp.client.sse import sse_client
@@ -97,7 +98,8 @@ class Softened(httpx2.AsyncBaseTransport):
         self._wire = wire
         # Without what may be secret: credentials and the query.
         self._place = httpx2.URL(spec.url).copy_with(userinfo=b"", query=None, fragment=None)
-        self._inner = httpx2.AsyncHTTPTransport(limits=httpx2.Limits(max_keepalive_connections=64))
+        limits = httpx2.Limits(max_keepalive_connections=64)
+        self._inner = httpx2.AsyncHTTPTransport(limits=limits, proxy=_proxy(spec.url))
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -160,9 +162,13 @@ class Softened(httpx2.AsyncBaseTransport):
     ) -> httpx2.Response:
         """Fail the call alone, and give the SDK an answer that it survives."""
         executed = Executed.NO if unsent else Executed.MAYBE
-        if passage is not None and not _is_courtesy(request):
-            passage.fault(cause, text, executed)
-        self._wire.fail(json.loads(request.content).get("id"), cause, text, executed)
+        message = json.loads(request.content)
+        if (
+            "method" in message and "id" in message
+        ):  # else it is a refusal or a courtesy of the call's, not the call
+            if passage is not None:
+                passage.fault(cause, text, executed)
+            self._wire.fail(message["id"], cause, text, executed)
         if self._spec.kind == "sse":
             return httpx2.Response(202, request=request)
         return httpx2.Response(503, request=request, text=text)
@@ -207,6 +213,14 @@ class _Trace:
     async def __call__(self, event: str, _info: dict[str, Any]) -> None:
         if event.endswith("send_request_headers.started"):
             self._passage.executed = Executed.MAYBE
+
+
+def _proxy(url: str) -> str | None:
+    """Give the proxy that the environment names for this URL: httpx2 looks there only without a transport."""
+    target = httpx2.URL(url)
+    if proxy_bypass(target.host):
+        return None
+    return getproxies_environment().get(target.scheme)
 
 
 def _is_courtesy(request: httpx2.Request) -> bool:

@@ -22,8 +22,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from mcp import MCPError
-from mcp_types import INVALID_PARAMS, MISSING_REQUIRED_CLIENT_CAPABILITY, URL_ELICITATION_REQUIRED
-from pydantic import ValidationError
 
 from mcpweft_schemas.outcome import Executed
 from mcpweft_workers.failure import CallFailed, Cause
@@ -31,6 +29,7 @@ from mcpweft_workers.handshake import NoAnswerError
 from mcpweft_workers.link import Link
 from mcpweft_workers.spec import ServerSpec
 from mcpweft_workers.tool import Answer, Tool
+from mcpweft_workers.verdict import plain, verdict
 from mcpweft_workers.wire import Passage
 
 if TYPE_CHECKING:
@@ -43,8 +42,6 @@ PROBE = 1.0
 """Seconds that a doubted server has to answer."""
 RELIST = 0.2
 """Seconds between two readings of the tool list, whatever the server says of changes."""
-_SDK_CUT = "SSE stream"  # how the SDK's own errors begin when an event stream ends without its answer
-_NEEDS_INPUT = frozenset({URL_ELICITATION_REQUIRED, MISSING_REQUIRED_CLIENT_CAPABILITY})
 
 
 class SessionState(StrEnum):
@@ -128,7 +125,7 @@ class Session:
             link = await self._connect()
             reason = await self._serve(link)
         except Exception as exc:  # noqa: BLE001  # whatever a server or the SDK throws, the owner goes on
-            reason = _plain(exc)
+            reason = plain(exc)
             if self.spec.name not in reason:
                 reason = f"Server {self.spec.name!r}: {reason}"
         return link is not None, reason
@@ -210,7 +207,7 @@ class Session:
             async with asyncio.timeout(self.spec.connect_timeout):
                 await link.list_tools()
         except (MCPError, ValueError, TimeoutError) as exc:
-            self._suspect(f"Server {self.spec.name!r} could not list its tools: {_plain(exc)}")
+            self._suspect(f"Server {self.spec.name!r} could not list its tools: {plain(exc)}")
         else:
             if link.tools != self.tools:
                 self._publish(link)
@@ -273,45 +270,24 @@ class Session:
         except TimeoutError as exc:
             text = f"Server {self.spec.name!r} gave no answer within {timeout:g} s"
             raise CallFailed(Cause.ATTEMPT_TIMEOUT, text, executed=passage.executed) from exc
-        except MCPError as exc:
-            raise self._failed(link, passage, exc) from exc
-        except ValueError as exc:
-            raise self._invalid(passage, exc) from exc
+        except Exception as exc:
+            failed = verdict(self.spec.name, passage, link.wire.ending, exc)
+            self._learn_from(link, failed)
+            raise failed from exc
         if reply.result_type == "input_required":
             text = f"Tool {tool!r} asked for input, and nobody here can give it"
             raise CallFailed(Cause.INPUT_REQUIRED, text, executed=Executed.YES)
         service_ms = (time.perf_counter() - started) * 1000
         return Answer(reply.content, reply.structured, reply.is_error, service_ms)
 
-    def _failed(self, link: Link, passage: Passage, exc: MCPError) -> CallFailed:
-        """Say what became of a call that the SDK ended with an error."""
-        if passage.cause is not None:
-            cause, text = passage.cause, passage.message
-        elif link.wire.ending is not None:
-            cause, text = link.wire.ending
-        elif exc.message.startswith(_SDK_CUT):
-            cause, text = Cause.CONNECTION_FAILED, exc.message
-            if "byte limit" in exc.message:
-                return CallFailed(Cause.TOO_LARGE, exc.message, executed=Executed.YES)
-        elif exc.code in _NEEDS_INPUT:
-            return CallFailed(Cause.INPUT_REQUIRED, exc.message, executed=Executed.YES)
-        else:
-            cause = Cause.INVALID_ARGUMENTS if exc.code == INVALID_PARAMS else Cause.PROTOCOL
-            text = f"Server {self.spec.name!r} answered error {exc.code}: {exc.message[:500]}"
-            return CallFailed(cause, text, executed=Executed.YES)
-        if cause is Cause.SESSION_LOST:
-            link.wire.end(cause, text)
-        elif cause is Cause.CONNECTION_FAILED and link is self._link:
-            self._suspect(text)
-        tail = link.stderr_tail if cause is Cause.SERVER_DIED else ""
-        return CallFailed(cause, text, executed=passage.executed, stderr_tail=tail)
-
-    def _invalid(self, passage: Passage, exc: ValueError) -> CallFailed:
-        if passage.executed is Executed.NO:
-            text = f"The arguments cannot be written as JSON: {_plain(exc)}"
-            return CallFailed(Cause.INVALID_ARGUMENTS, text)
-        text = f"Server {self.spec.name!r} answered what is no tool result: {_plain(exc)}"
-        return CallFailed(Cause.PROTOCOL, text, executed=Executed.YES)
+    def _learn_from(self, link: Link, failed: CallFailed) -> None:
+        """Draw from one call's failure what it says of the whole session."""
+        if failed.cause is Cause.SERVER_DIED:
+            failed.stderr_tail = link.stderr_tail
+        elif failed.cause is Cause.SESSION_LOST:
+            link.wire.end(failed.cause, failed.message)
+        elif failed.cause is Cause.CONNECTION_FAILED and link is self._link:
+            self._suspect(failed.message)
 
     # --- health
 
@@ -337,13 +313,3 @@ class Session:
         link = self._link
         tail = (self._stderr_tail if link is None else link.stderr_tail).strip()
         return f"{text}; its stderr ends: {tail[-500:]}" if tail else text
-
-
-def _plain(exc: BaseException) -> str:
-    """Give the first real error of a nest, in one line, without what the server sent."""
-    while isinstance(exc, BaseExceptionGroup):
-        exc = exc.exceptions[0]
-    if isinstance(exc, ValidationError):
-        first = exc.errors(include_input=False, include_url=False)[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    return " ".join(str(exc).split())[:1000] or type(exc).__name__

@@ -11,6 +11,7 @@ Above stand link.py and the SDK. Below: the transports. It must never know how b
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ from mcpweft_workers.failure import Cause
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
+
+log = logging.getLogger(__name__)
 
 ROOM = 1024
 """Messages that may wait for the SDK; beyond it the transport stops reading, so a flood costs the server."""
@@ -216,11 +219,15 @@ class Wire:
             return
         progress, total, text = params.get("progress"), params.get("total"), params.get("message")
         if isinstance(progress, int | float):
-            passage.on_progress(
-                float(progress),
-                float(total) if isinstance(total, int | float) else None,
-                text if isinstance(text, str) else None,
-            )
+            try:
+                passage.on_progress(
+                    float(progress),
+                    float(total) if isinstance(total, int | float) else None,
+                    text if isinstance(text, str) else None,
+                )
+            except Exception:  # whoever listens, the other messages of this read must still be served
+                passage.on_progress = None
+                log.exception("A progress callback raised; it is not called again for this call")
 
     def _asked(self, method: str, passage: Passage | None) -> None:
         """End the call that asks for input. Where several may have asked, the refusal must do."""
