@@ -1,0 +1,208 @@
+"""Pulls work from one pool: as many requests as there are free slots, never more, and nothing while none are.
+
+    reserve slots ─▶ fetch ─▶ start what came ─▶ pool drained? ─▶ wait on its bell ─▶ reserve …
+                       │
+                       └─ no answer ─▶ raise the epoch, adopt what is pending here ─▶ start it
+
+At most one fetch is under way in a pool; slots that come free meanwhile go into the next one. A fetch is never
+sent twice and never cut off: its answer may hold requests. Where it is lost all the same, adopt brings them back
+and makes every older fetch stale.
+
+Above stands the worker. Below: slots (how many), runner (start), binding (as whom), the store. It must never know
+how a call is run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from mcpweft_schemas.connect import BLOCK_S, StoreUnreachableError
+from mcpweft_schemas.errors import McpweftError
+from mcpweft_schemas.wire import READS
+from mcpweft_schemas.word import Word
+from mcpweft_workers.log import event
+
+if TYPE_CHECKING:
+    from mcpweft_schemas.connect import Waiter
+    from mcpweft_schemas.store import Reader
+    from mcpweft_schemas.wire import Delivery, Fetched
+    from mcpweft_workers.backoff import Patience
+    from mcpweft_workers.binding import Binding
+    from mcpweft_workers.metrics import Metrics
+    from mcpweft_workers.runner import Runner
+    from mcpweft_workers.slots import Slots
+
+_NUDGE = 0.05  # seconds between two tries to wake the bell's waiter
+
+
+class Fetcher:
+    """The fetcher of one pool; `run` is its owner task and ends after `stop`."""
+
+    def __init__(
+        self, binding: Binding, *, slots: Slots, runner: Runner, metrics: Metrics, patience: Patience
+    ) -> None:
+        self._binding = binding
+        self._store = binding.store
+        self._capability = binding.capability
+        self._slots = slots
+        self._runner = runner
+        self._metrics = metrics
+        self._patience = patience
+        self._bell = self._store.keys(self._capability).bell
+        self._waiter: Waiter | None = None
+        self._waiting = False
+        self._stopping = asyncio.Event()
+        self._ended = asyncio.Event()
+
+    async def run(self, group: asyncio.TaskGroup) -> None:
+        """Pull until `stop`; runs are tasks of `group`."""
+        self._waiter = self._store.link.waiter(self._bell)
+        try:
+            await self._inherit()
+            while not self._stopping.is_set():
+                slots = await self._slots.reserve(self._capability)
+                used = 0
+                try:
+                    used, drained, due = await self._turn(group, slots)
+                finally:
+                    self._slots.give_back(slots - used)
+                if drained:
+                    await self._idle(due)
+        finally:
+            self._ended.set()
+            await self._waiter.close()
+
+    def halt(self) -> None:
+        """Pull no more from here on."""
+        self._stopping.set()
+
+    async def stop(self) -> None:
+        """Pull no more; return when the fetch under way has been answered."""
+        self.halt()
+        while not self._ended.is_set():
+            if self._waiting and self._waiter is not None:
+                with suppress(McpweftError):
+                    await self._store.link.unblock(self._waiter, self._bell)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_NUDGE):
+                    await self._ended.wait()
+
+    # --- one turn
+
+    async def _turn(self, group: asyncio.TaskGroup, slots: int) -> tuple[int, bool, int | None]:
+        """Fetch once. Return how many slots are in use, whether the pool is drained, and the next due time."""
+        reader = self._binding.reader
+        if reader is None:
+            await self._until_joined()
+            return 0, False, None
+        if slots == 0:
+            return 0, False, None
+        fetched = await self._fetch(reader, slots)
+        if fetched is None:
+            return 0, False, None
+        if fetched.word is not Word.OK:
+            await self._refused(reader, fetched.word)
+            return 0, False, None
+        started = 0
+        for delivery in fetched.deliveries:
+            if self._start(group, delivery, fetched.now_ms, room=started < slots):
+                started += 1
+        drained = len(fetched.deliveries) < slots and not fetched.more
+        return started, drained, fetched.next_due_ms
+
+    def _start(self, group: asyncio.TaskGroup, delivery: Delivery, now_ms: int, *, room: bool) -> bool:
+        if not room or self._stopping.is_set():
+            self._runner.give_back(self._binding, delivery)
+            return False
+        if delivery.attempt == 1:
+            self._metrics.waited(self._capability, delivery.klass, now_ms - delivery.accepted_ms)
+        return self._runner.start(group, self._binding, delivery)
+
+    async def _fetch(self, reader: Reader, slots: int) -> Fetched | None:
+        try:
+            fetched = await self._store.fetch(self._capability, reader, slots, READS)
+        except Exception as error:  # noqa: BLE001  # whatever went wrong, requests may be on their way here
+            event(logging.WARNING, "fetch without an answer", pool=self._capability, error=str(error))
+            self._metrics.lost_fetch(self._capability)
+            return await self._adopt()
+        self._patience.reset()
+        return fetched
+
+    async def _adopt(self) -> Fetched | None:
+        """Take over what is pending here and not held; None where the worker has to register first, or ends."""
+        while (
+            True
+        ):  # while stopping too: what is pending here is given back sooner than it would be reclaimed
+            await asyncio.sleep(self._patience.next())
+            reader = self._binding.raise_epoch()
+            if reader is None:
+                return None
+            try:
+                adopted = await self._store.adopt(self._capability, reader, self._binding.held)
+            except StoreUnreachableError:
+                continue
+            except Exception as error:  # noqa: BLE001  # as above
+                event(logging.ERROR, "adopt failed", pool=self._capability, error=str(error))
+                continue
+            self._patience.reset()
+            event(logging.INFO, "adopted", pool=self._capability, requests=len(adopted.deliveries))
+            return adopted
+
+    async def _refused(self, reader: Reader, word: Word) -> None:
+        if word is Word.STALE:  # another process of this id, or an epoch from before: go above it
+            event(logging.WARNING, "stale epoch", pool=self._capability, epoch=reader.epoch)
+            await self._pause()
+            self._binding.raise_epoch()
+        else:
+            self._binding.lost(reader)
+            await self._until_joined()
+
+    async def _inherit(self) -> None:
+        """End what an earlier process of this id left pending: it may have run."""
+        await self._until_joined()
+        while not self._stopping.is_set():
+            if (reader := self._binding.reader) is None:
+                return
+            try:
+                left = await self._store.adopt(self._capability, reader, ())
+            except Exception as error:  # noqa: BLE001  # tried until it is answered: nothing is pulled before
+                event(logging.WARNING, "adopt failed", pool=self._capability, error=str(error))
+                await self._pause()
+            else:
+                for delivery in left.deliveries:
+                    self._runner.disown(self._binding, delivery)
+                return
+
+    # --- waiting
+
+    async def _idle(self, due_ms: int | None) -> None:
+        """Wait until there may be work. A ring that cannot be followed is passed on."""
+        seconds = BLOCK_S if due_ms is None else min(BLOCK_S, due_ms / 1000 + 0.001)
+        if self._stopping.is_set() or self._waiter is None:
+            return
+        self._waiting = True
+        try:
+            rang = await self._store.wait_bell(self._waiter, self._capability, seconds)
+        except StoreUnreachableError:
+            await self._pause()
+            return
+        finally:
+            self._waiting = False
+        if rang and (self._stopping.is_set() or not self._slots.open):
+            with suppress(McpweftError):
+                await self._store.ring(self._capability)
+
+    async def _until_joined(self) -> None:
+        while not (self._binding.joined.is_set() or self._stopping.is_set()):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_NUDGE):
+                    await self._binding.joined.wait()
+
+    async def _pause(self) -> None:
+        """Wait before the next try, or until the stop."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._patience.next()):
+                await self._stopping.wait()

@@ -1,0 +1,319 @@
+"""Runs one delivery on the server, from its check to its settlement; there is one `Runner` in a worker.
+
+A run holds a slot and a permit of the breaker while the server works, and nothing else. How it ends is decided in
+judgement.py; here is only the order of things: check, call with the attempt's time, book, settle. A run is cancelled
+by its caller's cancel or by the worker's end, and is told which.
+
+Above stands the fetcher, which starts runs. Below: the session, the catalog, the settler. It must never fetch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from mcpweft_schemas.connect import StoreUnreachableError
+from mcpweft_schemas.outcome import Code, Executed
+from mcpweft_schemas.wire import PIECE, PROGRESS
+from mcpweft_workers import judgement
+from mcpweft_workers.backoff import Patience, jittered
+from mcpweft_workers.binding import token
+from mcpweft_workers.breaker import Outcome
+from mcpweft_workers.failure import CallFailed, Cause
+from mcpweft_workers.log import event
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
+
+    from mcpweft_schemas.wire import Delivery, Settlement
+    from mcpweft_workers.binding import Binding
+    from mcpweft_workers.breaker import Permit
+    from mcpweft_workers.catalog import Catalog
+    from mcpweft_workers.gate import Gate
+    from mcpweft_workers.metrics import Metrics
+    from mcpweft_workers.progress import Progress
+    from mcpweft_workers.session import Session
+    from mcpweft_workers.settler import Settler
+    from mcpweft_workers.slots import Slots
+    from mcpweft_workers.judgement import Judgement
+
+RECORD_LIFE = 60.0
+"""Seconds that a record outlives its request's deadline, at least: a settle is repeated so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the configuration says about running a call; seconds and bytes."""
+
+    attempt_timeout: Callable[[str], float]
+    """The time of one attempt, by tool."""
+    max_result: int
+    inline_result: int
+    backoff: float
+    backoff_max: float
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """One delivery under way."""
+
+    binding: Binding
+    delivery: Delivery
+    permit: Permit
+    began: float
+    task: asyncio.Task[None] | None = None
+    """Its task, from its first step on: one that is cancelled before would never clean up."""
+    judged: bool = False
+    """How it ends is decided: too late to stop it."""
+    sent: bool = False
+    """Whether the call was handed to the session."""
+    timeout: float = 0.0
+    stopped: str = ""
+    """Why it was cancelled: CANCELLED or SHUTTING_DOWN; empty where it was not."""
+
+
+class Runner:
+    """All runs of a worker, tasks of `group`, which their owner waits for."""
+
+    def __init__(
+        self,
+        *,
+        server: str,
+        session: Session,
+        catalog: Callable[[], Catalog],
+        gate: Gate,
+        slots: Slots,
+        settlers: dict[str, Settler],
+        progress: Progress,
+        metrics: Metrics,
+        rules: Rules,
+        clock: Callable[[], float],
+        rng: random.Random,
+    ) -> None:
+        self.heard_at = clock()
+        """When the server last gave a sign of life."""
+        self.timed_out_at = float("-inf")
+        """When an attempt last timed out."""
+        self.counts = {"ok": 0, "errors": 0, "retried": 0}
+        self._server = server
+        self._session = session
+        self._catalog = catalog
+        self._gate = gate
+        self._slots = slots
+        self._settlers = settlers
+        self._progress = progress
+        self._metrics = metrics
+        self._rules = rules
+        self._clock = clock
+        self._rng = rng
+        self._runs: dict[str, Run] = {}  # by token: one request may be here twice, as its own zombie
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def in_flight(self) -> int:
+        """Runs under way."""
+        return len(self._runs)
+
+    async def idle(self) -> None:
+        """Wait until nothing runs."""
+        await self._idle.wait()
+
+    # --- starting and stopping
+
+    def start(self, group: asyncio.TaskGroup, binding: Binding, delivery: Delivery) -> bool:
+        """Start a delivery in a slot that was reserved for it; False where it was given back instead."""
+        permit = self._gate.admit() if self._session.ready.is_set() else None
+        if permit is None:
+            self.give_back(binding, delivery)
+            return False
+        self._slots.start()
+        run = Run(binding, delivery, permit, self._clock())
+        binding.held[token(delivery)] = delivery
+        self._runs[token(delivery)] = run
+        self._idle.clear()
+        group.create_task(self._run(run), name=f"run {delivery.id}")
+        return True
+
+    def give_back(self, binding: Binding, delivery: Delivery) -> None:
+        """Give a delivery back that was never started; no attempt is charged."""
+        binding.held[token(delivery)] = delivery
+        self._metrics.ended(binding.capability, delivery.klass, "RELEASED")
+        self._put(binding, delivery, judgement.released(delivery))
+
+    def disown(self, binding: Binding, delivery: Delivery) -> None:
+        """End a delivery that an earlier process of this worker's id may have run."""
+        binding.held[token(delivery)] = delivery
+        self._put(binding, delivery, judgement.orphaned(delivery))
+
+    def cancel(self, request_id: str, entry: str) -> bool:
+        """Stop a delivery because its caller asks for it; False where it is not running here."""
+        for run in self._runs.values():
+            if run.delivery.id == request_id and run.delivery.entry == entry:
+                self._stop(run, Code.CANCELLED)
+                return True
+        return False
+
+    def stop_all(self) -> None:
+        """Stop every run because the worker must end."""
+        for run in list(self._runs.values()):
+            self._stop(run, judgement.SHUTTING_DOWN)
+
+    def _stop(self, run: Run, why: str) -> None:
+        if run.stopped or run.judged:
+            return
+        run.stopped = why
+        if run.task is not None:  # else it has not begun, and sees it as it does
+            run.task.cancel()
+
+    def _put(self, binding: Binding, delivery: Delivery, settlement: Settlement) -> None:
+        until = self._clock() + delivery.remaining_ms / 1000 + RECORD_LIFE
+        self._settlers[binding.capability].put(settlement, until)
+
+    # --- one run
+
+    async def _run(self, run: Run) -> None:
+        judged: Judgement | None = None
+        try:
+            run.task = asyncio.current_task()
+            judged = await self._judge(run)
+            run.judged = True
+            settlement = await self._lay(run, judged.settlement)
+            self._put(run.binding, run.delivery, settlement)
+        finally:
+            self._leave(run, judged)
+
+    def _leave(self, run: Run, judged: Judgement | None) -> None:
+        """Give back what the run held, however it ended."""
+        took = self._clock() - run.began
+        booked = Outcome.NOTHING if judged is None else judged.booked
+        del self._runs[token(run.delivery)]
+        self._progress.forget(run.delivery)
+        self._gate.book(run.permit, booked, took)
+        self._slots.finish()
+        if not self._runs:
+            self._idle.set()
+        if judged is not None:
+            self._tell(run, judged, took)
+
+    def _tell(self, run: Run, judged: Judgement, took: float) -> None:
+        delivery, settlement = run.delivery, judged.settlement
+        good = judged.outcome in {Code.OK, Code.TOOL_ERROR}
+        self.counts["retried" if settlement.how == "retry" else "ok" if good else "errors"] += 1
+        pool = run.binding.capability
+        self._metrics.ended(pool, delivery.klass, judged.outcome)
+        self._metrics.served(pool, judged.outcome, took, settlement.service_ms, len(settlement.body))
+        level = logging.INFO if settlement.how == "done" else logging.WARNING
+        event(
+            level,
+            "attempt",
+            request=delivery.id,
+            tool=delivery.tool,
+            attempt=delivery.attempt,
+            outcome=judged.outcome,
+            executed=settlement.executed.value,
+            ms=round(took * 1000, 1),
+            trace=delivery.trace or None,
+        )
+
+    async def _judge(self, run: Run) -> Judgement:
+        """Return how the delivery ends, whatever happens to it."""
+        delivery = run.delivery
+        if run.stopped:
+            return judgement.cut_off(delivery, run.stopped, Executed.NO)
+        try:
+            return await self._call(run)
+        except CallFailed as failure:
+            return self._failed(run, failure)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not run.stopped or task is None or task.cancelling() > 1:
+                raise  # not ours: the whole worker is being cancelled
+            task.uncancel()
+            executed = Executed.MAYBE if run.sent else Executed.NO
+            return judgement.cut_off(delivery, run.stopped, executed)
+        except Exception as error:
+            logging.getLogger(__name__).exception("a run broke", extra={"fields": {"request": delivery.id}})
+            executed = Executed.MAYBE if run.sent else Executed.NO
+            broken = CallFailed(Cause.PROTOCOL, f"the worker failed: {error!r}", executed=executed)
+            return self._failed(run, broken)
+
+    def _failed(self, run: Run, failure: CallFailed) -> Judgement:
+        cut_short = False
+        if failure.cause is Cause.ATTEMPT_TIMEOUT:
+            self.timed_out_at = self._clock()
+            cut_short = run.timeout < self._own_timeout(run.delivery)
+        rules = self._rules
+        backoff = jittered(self._rng, run.delivery.attempt - 1, rules.backoff, rules.backoff_max)
+        return judgement.failed(run.delivery, failure, round(backoff * 1000), cut_short=cut_short)
+
+    def _own_timeout(self, delivery: Delivery) -> float:
+        asked = delivery.attempt_timeout_ms / 1000
+        return asked if asked > 0 else self._rules.attempt_timeout(delivery.tool)
+
+    async def _call(self, run: Run) -> Judgement:
+        delivery = run.delivery
+        method = delivery.fields.get("method", b"tools/call").decode(errors="replace")
+        if method != "tools/call":
+            what = f"method {method!r} is not served here"
+            return judgement.refused(delivery, what, "Call a tool.")
+        try:
+            arguments, _ = delivery.request()
+        except ValueError as error:
+            return judgement.refused(delivery, f"the request cannot be read: {error}", "Enqueue it anew.")
+        self._catalog().check(delivery.tool, arguments)
+        left = delivery.remaining_ms / 1000
+        run.timeout = min(self._own_timeout(delivery), left)
+        if run.timeout <= 0:
+            raise CallFailed(Cause.ATTEMPT_TIMEOUT, "the deadline passed before the call was sent")
+        heard = self._progress.follow(run.binding, delivery) if PROGRESS in delivery.flags else None
+        run.sent = True
+        answer = await self._session.call(
+            delivery.tool,
+            arguments,
+            timeout=run.timeout,
+            on_progress=heard if heard is None else self._hearing(heard),
+            meta=_meta(delivery),
+        )
+        self.heard_at = self._clock()
+        return judgement.answered(delivery, answer, self._server, self._rules.max_result)
+
+    def _hearing(
+        self, heard: Callable[[float, float | None, str | None], None]
+    ) -> Callable[[float, float | None, str | None], None]:
+        def also(progress: float, total: float | None, message: str | None) -> None:
+            self.heard_at = self._clock()
+            heard(progress, total, message)
+
+        return also
+
+    # --- large results
+
+    async def _lay(self, run: Run, settlement: Settlement) -> Settlement:
+        """Lay a body over the inline cap beside the record; return the settlement that points there."""
+        body = settlement.body
+        if len(body) <= self._rules.inline_result:
+            return settlement
+        pieces = [body[at : at + PIECE] for at in range(0, len(body), PIECE)]
+        store, capability = run.binding.store, run.binding.capability
+        patience = Patience(self._rng)
+        until = run.began + run.delivery.remaining_ms / 1000 + RECORD_LIFE
+        while True:
+            try:
+                seen = await store.inspect(capability, run.delivery.id)
+                kept = {} if seen is None else seen.fields
+                keep = max(int(kept.get("keep", 0)), int(kept.get("key_keep", 0)), round(RECORD_LIFE * 1000))
+                await store.lay_chunks(capability, run.delivery, pieces, keep + round(RECORD_LIFE * 1000))
+                return replace(settlement, body=b"", chunks=len(pieces))
+            except StoreUnreachableError:
+                if self._clock() > until:
+                    return replace(settlement, body=b"", chunks=len(pieces))
+                await asyncio.sleep(patience.next())
+
+
+def _meta(delivery: Delivery) -> dict[str, Any] | None:
+    """Return what goes along with the call: the trace that the caller is in."""
+    return {"traceparent": delivery.trace} if delivery.trace else None

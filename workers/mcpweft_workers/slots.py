@@ -1,0 +1,128 @@
+"""The worker's slots, shared by its capabilities: who may take how many requests now.
+
+A slot is one call that may run on the server at a time. Each capability's fetcher asks for slots and is dealt
+some as they come free, by deficit round robin over those that ask: an idle capability's slots serve the others,
+and among busy ones each gets its weight's part. What was dealt and not used is given back.
+
+Above stand the fetchers and the runner. Below: `allowed`, which says how many requests may be pulled at all (the
+breaker, the session, a drain). It must never know what a request is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+class Slots:
+    """A ledger: limit = free + reserved + running, unless the limit was lowered under what is in use."""
+
+    def __init__(self, limit: int, weights: Mapping[str, float], allowed: Callable[[], int]) -> None:
+        self.limit = limit
+        self.running = 0
+        """Calls under way."""
+        self.reserved = 0
+        """Dealt to a fetcher, and no request has come for them yet."""
+        self._allowed = allowed
+        least = min(weights.values())
+        self._quantum = {name: weight / least for name, weight in weights.items()}
+        self._ring = list(weights)
+        self._at = 0
+        self._deficit = dict.fromkeys(weights, 0.0)
+        self._asking: dict[str, asyncio.Future[int]] = {}
+        self._closed = False
+        self._due: asyncio.Handle | None = None
+
+    @property
+    def free(self) -> int:
+        """Slots that nobody has."""
+        return max(0, self.limit - self.running - self.reserved)
+
+    @property
+    def open(self) -> bool:
+        """Whether a request could be taken now."""
+        return not self._closed and self.room() > 0
+
+    def room(self) -> int:
+        """Return how many more requests may be pulled now."""
+        return max(0, min(self.free, self._allowed() - self.reserved))
+
+    async def reserve(self, capability: str) -> int:
+        """Wait until slots are dealt to `capability`; return how many, or 0 once closed. One asker each."""
+        if self._closed:
+            return 0
+        asked = asyncio.get_running_loop().create_future()
+        self._asking[capability] = asked
+        self.poke()
+        try:
+            return await asked
+        except asyncio.CancelledError:
+            if asked.done() and not asked.cancelled():
+                self.give_back(asked.result())
+            raise
+        finally:
+            self._asking.pop(capability, None)
+
+    def start(self) -> None:
+        """Turn one reserved slot into a running call."""
+        self.reserved -= 1
+        self.running += 1
+
+    def finish(self) -> None:
+        """End a running call."""
+        self.running -= 1
+        self.poke()
+
+    def give_back(self, unused: int) -> None:
+        """Give back reserved slots for which no request came."""
+        self.reserved -= unused
+        if unused:
+            self.poke()
+
+    def resize(self, limit: int) -> None:
+        """Change the limit; calls over it run to their end."""
+        self.limit = limit
+        self.poke()
+
+    def close(self) -> None:
+        """Deal no more: whoever asks is told 0."""
+        self._closed = True
+        for asked in self._asking.values():
+            if not asked.done():
+                asked.set_result(0)
+
+    def poke(self) -> None:
+        """Look again, once this turn of the loop is over: calls that end together are dealt together."""
+        if self._due is None and self._asking and not self._closed:
+            self._due = asyncio.get_running_loop().call_soon(self._deal)
+
+    def _deal(self) -> None:
+        self._due = None
+        asking = {name for name, asked in self._asking.items() if not asked.done()}
+        for name, count in self.divide(self.room(), asking).items():
+            self.reserved += count
+            self._asking[name].set_result(count)
+
+    def divide(self, room: int, asking: set[str]) -> dict[str, int]:
+        """Divide `room` slots among those that ask; the deficits are carried to the next deal."""
+        dealt: dict[str, int] = {}
+        if self._closed:
+            return dealt
+        while room > 0 and asking:
+            name = self._ring[self._at]
+            if name not in asking:
+                self._deficit[name] = 0.0
+                self._at = (self._at + 1) % len(self._ring)
+                continue
+            if self._deficit[name] < 1:
+                self._deficit[name] += self._quantum[name]
+            count = min(room, int(self._deficit[name]))
+            self._deficit[name] -= count
+            dealt[name] = dealt.get(name, 0) + count
+            room -= count
+            if self._deficit[name] < 1:
+                self._at = (self._at + 1) % len(self._ring)
+        return dealt

@@ -1,0 +1,377 @@
+"""The worker's composition: one process, one MCP server, the doers between it and its pools, and their order.
+
+    Heartbeat (thread) ─────────────▶ store ◀─────────── Settler (a pool)
+    Control (cancels) ──▶ Runner ──────────────────────────▲
+    Fetcher (a pool) ──▶ Slots ─ Gate ─ Breaker ─▶ Runner ─┘──▶ Session ──▶ MCP server
+    Binding (a pool: registered as whom)        Vigil, Share, Tenancy, Sweeper (standby)
+
+Teardown, in this order, whatever began it:
+    1. no more pulling: gate and slots close, each fetcher ends once its fetch is answered, the rest goes back
+    2. runs finish within the grace; then they are stopped, each with its true `executed`
+    3. what they came to is settled, within a bound
+    4. the server is closed and leaves no process; its lease is given up
+    5. the heartbeat ends; the worker retires from its pools; the links close
+Every task belongs to one of two groups: `doers` (cancelled after 3) and `runs` (empty after 2).
+
+Above stands entry.py. It must never decide what a doer decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack, suppress
+from typing import TYPE_CHECKING, Any
+
+from mcpweft_schemas.connect import Link, StoreUnreachableError
+from mcpweft_schemas.errors import McpweftError
+from mcpweft_schemas.store import Store
+from mcpweft_schemas.sweeper import Sweeper
+from mcpweft_schemas.word import Word
+from mcpweft_workers.backoff import Patience
+from mcpweft_workers.binding import Binding
+from mcpweft_workers.breaker import Breaker, State
+from mcpweft_workers.catalog import Catalog
+from mcpweft_workers.control import Control
+from mcpweft_workers.endpoint import Endpoint
+from mcpweft_workers.fetcher import Fetcher
+from mcpweft_workers.gate import Gate
+from mcpweft_workers.heartbeat import Heartbeat, Pulse
+from mcpweft_workers.log import event
+from mcpweft_workers.metrics import Metrics
+from mcpweft_workers.progress import Progress
+from mcpweft_workers.runner import Runner
+from mcpweft_workers.session import Session, SessionState
+from mcpweft_workers.settler import Settler
+from mcpweft_workers.share import Share
+from mcpweft_workers.slots import Slots
+from mcpweft_workers.tenancy import Tenancy
+from mcpweft_workers.vigil import Vigil
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Coroutine, Mapping
+
+    from mcpweft_schemas.store import Reader
+    from mcpweft_schemas.wire import Settlement
+    from mcpweft_workers.breaker import Transition
+    from mcpweft_workers.plan import Plan
+    from mcpweft_workers.tool import Tool
+
+LAST_WORDS = 5.0
+"""Seconds that each of the last conversations with the store may take."""
+IN_A_HURRY = 1.0
+"""The same, once told to stop a second time."""
+LEASE = 3.0
+"""Seconds that an exclusive server's lease lasts."""
+
+
+class Worker:
+    """One worker; `run` is its whole life, `stop` asks it to end."""
+
+    def __init__(self, plan: Plan, *, clock: Callable[[], float], rng: random.Random, epoch: int) -> None:
+        """Make one, on a running event loop. `epoch` is above that of every earlier process of this id."""
+        self.plan = plan
+        self.metrics = Metrics(plan.identity.server, plan.capabilities)
+        self._clock = clock
+        self._rng = rng
+        self._stopping = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._tools: tuple[Tool, ...] | None = None
+        self._catalog = Catalog(plan.identity.server, ())
+        self._was_usable = False
+        self.store = Store(Link.to(plan.store_url), plan.namespace)
+        self.session = Session(plan.spec, rng=rng, on_state=self._on_state, on_tools=self._on_tools)
+        loop = asyncio.get_running_loop()
+        self.gate = Gate(Breaker(plan.breaker, rng, clock()), clock, loop, self._on_breaker)
+        self.gate.close("session", "connecting to the server")
+        self.slots = Slots(plan.concurrency, dict.fromkeys(plan.capabilities, 1.0), self.gate.room)
+        self._bindings = {name: self._bind(name, epoch) for name in plan.capabilities}
+        self._settlers = {name: self._settler(binding) for name, binding in self._bindings.items()}
+        self._progress = Progress(clock, self.metrics.told)
+        self.runner = self._make_runner()
+        self._fetchers = [self._fetcher(binding) for binding in self._bindings.values()]
+        self.vigil = Vigil(self.session, self.runner, self.gate, hung_after=plan.hung_after, clock=clock)
+        self._tenancy = self._make_tenancy()
+        self._heart = Heartbeat(
+            lambda: Store(Link.to(plan.store_url), plan.namespace),
+            self._take_pulse,
+            every=plan.heartbeat,
+            dead_after=plan.dead_after,
+            clock=clock,
+            on_lost=self._on_lost,
+        )
+        self.gate.listen(self._on_gate)
+
+    # --- its parts
+
+    def _patience(self) -> Patience:
+        return Patience(self._rng)
+
+    def _bind(self, capability: str, epoch: int) -> Binding:
+        return Binding(
+            self.store,
+            capability,
+            self.plan.identity,
+            settings=self.plan.pool_settings,
+            tools=lambda: self._tools,
+            is_safe=self.plan.is_safe,
+            patience=self._patience(),
+            epoch=epoch,
+        )
+
+    def _settler(self, binding: Binding) -> Settler:
+        return Settler(binding, patience=self._patience(), clock=self._clock, on_word=self._on_word)
+
+    def _make_runner(self) -> Runner:
+        return Runner(
+            server=self.plan.identity.server,
+            session=self.session,
+            catalog=lambda: self._catalog,
+            gate=self.gate,
+            slots=self.slots,
+            settlers=self._settlers,
+            progress=self._progress,
+            metrics=self.metrics,
+            rules=self.plan.rules,
+            clock=self._clock,
+            rng=self._rng,
+        )
+
+    def _fetcher(self, binding: Binding) -> Fetcher:
+        return Fetcher(
+            binding, slots=self.slots, runner=self.runner, metrics=self.metrics, patience=self._patience()
+        )
+
+    def _make_tenancy(self) -> Tenancy | None:
+        if not self.plan.exclusive:
+            return None
+        who = self.plan.identity
+        return Tenancy(self.store, who.server, who.worker, ttl=LEASE, clock=self._clock)
+
+    # --- its life
+
+    def stop(self) -> None:
+        """Ask it to end: within the grace, and at once when asked a second time."""
+        if self._stopping.is_set():
+            self._hurry.set()
+        event(logging.INFO, "stopping", at_once=self._hurry.is_set())
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Serve until `stop`. Raises StoreRefusedError at the start, where the store refuses the credentials."""
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self.store.link.close)
+            with suppress(StoreUnreachableError):  # a store that is away for now is waited for
+                await self.store.pools()
+            if self.plan.port is not None:
+                await stack.enter_async_context(self._endpoint(self.plan.host, self.plan.port))
+            stack.push_async_callback(self._leave)
+            self._heart.start()
+            async with asyncio.TaskGroup() as doers:
+                tasks = [doers.create_task(coroutine, name=name) for name, coroutine in self._doers()]
+                async with asyncio.TaskGroup() as runs:
+                    pulling = [doers.create_task(fetcher.run(runs)) for fetcher in self._fetchers]
+                    await self._stopping.wait()
+                    await self._drain(pulling)
+                await self._settle_all()
+                for task in tasks:
+                    task.cancel()
+
+    def _doers(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
+        bindings = list(self._bindings.values())
+        ears = [[binding] for binding in bindings] if self.store.link.is_cluster else [bindings]
+        doers = [
+            ("server", self._own_server()),
+            ("progress", self._progress.run()),
+            ("vigil", self.vigil.run()),
+            *((f"binding {binding.capability}", binding.run()) for binding in bindings),
+            *((f"settler {name}", settler.run()) for name, settler in self._settlers.items()),
+            *(("control", self._control(ear).run()) for ear in ears),
+        ]
+        if self.plan.shares:
+            share = Share(bindings[0], self.slots, self.plan.concurrency, self.plan.dead_after)
+            doers.append(("share", share.run()))
+        if self.plan.sweep is not None:
+            doers.append(("standby", self._stand_by()))
+        return doers
+
+    def _control(self, bindings: list[Binding]) -> Control:
+        return Control(self.store, bindings, on_cancel=self.runner.cancel, patience=self._patience())
+
+    async def _own_server(self) -> None:
+        """Keep the server connected; one that must be alone, while the lease is held."""
+        if self._tenancy is None:
+            await self.session.run()
+            return
+        while True:
+            self.gate.close("lease", f"waiting for the lease {self._tenancy.name}")
+            await self._tenancy.take()
+            self.gate.open("lease")
+            async with asyncio.TaskGroup() as tenure:
+                server = tenure.create_task(self.session.run(), name="exclusive server")
+                await self._tenancy.keep()
+                self.gate.close("lease", f"lost the lease {self._tenancy.name}")
+                server.cancel()
+
+    async def _stand_by(self) -> None:
+        """Sweep for the dead while no coordinator does; a fault in it must not end the worker."""
+        assert self.plan.sweep is not None, "asked for"  # noqa: S101  # _doers looked
+        holder = f"worker.{self.plan.identity.worker}"[:96]
+        sweeper = Sweeper(
+            self.store, holder, self.plan.sweep, clock=self._clock, rng=self._rng, standby=True,
+            on_event=_on_sweep,
+        )  # fmt: skip
+        try:
+            await sweeper.run()
+        except Exception:
+            logging.getLogger(__name__).exception("the standby sweeper broke")
+
+    # --- its end
+
+    async def _drain(self, pulling: list[asyncio.Task[None]]) -> None:
+        self.gate.close("drain", "draining")
+        for fetcher in self._fetchers:
+            fetcher.halt()
+        self.slots.close()
+        began = self._clock()
+        stopped = asyncio.gather(*(fetcher.stop() for fetcher in self._fetchers))
+        await self._within(min(LAST_WORDS, self.plan.grace), stopped)
+        for task in pulling:
+            task.cancel()
+        await self._within(self.plan.grace - (self._clock() - began), self.runner.idle())
+        if self.runner.in_flight:
+            event(logging.WARNING, "grace over", calls=self.runner.in_flight)
+            self.runner.stop_all()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_WORDS):
+                    await self.runner.idle()
+
+    async def _within(self, seconds: float, work: Any) -> None:
+        """Wait for `work`, for so long at most, and not once there is a hurry."""
+        task = asyncio.ensure_future(work)
+        hurry = asyncio.create_task(self._hurry.wait())
+        try:
+            await asyncio.wait((task, hurry), timeout=max(0, seconds), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            task.cancel()
+            hurry.cancel()
+            await asyncio.wait((task, hurry))
+
+    def _last_words(self) -> float:
+        return IN_A_HURRY if self._hurry.is_set() else LAST_WORDS
+
+    async def _settle_all(self) -> None:
+        try:
+            async with asyncio.timeout(self._last_words()):
+                for settler in self._settlers.values():
+                    await settler.drained()
+        except TimeoutError:
+            left = sum(settler.backlog for settler in self._settlers.values())
+            event(logging.ERROR, "left unsettled", requests=left)
+
+    async def _leave(self) -> None:
+        """Say goodbye to the store; without it the worker would count as dead after a second."""
+        self.gate.shut_down()
+        await self._heart.stop()
+        try:
+            async with asyncio.timeout(self._last_words()):
+                if self._tenancy is not None:
+                    await self._tenancy.give_up()
+                for name in self._bindings:
+                    word = await self.store.retire(name, self.plan.identity.worker)
+                    event(logging.INFO, "retired", pool=name, pending=word is Word.PENDING)
+        except (McpweftError, TimeoutError) as error:
+            event(logging.WARNING, "not retired", error=str(error))
+
+    # --- what it hears
+
+    def _on_state(self, state: SessionState, reason: str) -> None:
+        event(logging.INFO, "server", state=state.value, reason=reason)
+        if state is SessionState.READY:
+            self.gate.open("session")
+        else:
+            self.gate.close("session", reason or f"the server is {state.value.lower()}")
+
+    def _on_tools(self, tools: tuple[Tool, ...]) -> None:
+        if tools == self._tools:
+            return
+        self._tools = tools
+        self._catalog = Catalog(self.plan.identity.server, tools)
+        for binding in self._bindings.values():
+            binding.retell()
+
+    def _on_breaker(self, move: Transition) -> None:
+        event(
+            logging.WARNING, "breaker", before=move.before.value, after=move.after.value, reason=move.reason
+        )
+        self.metrics.moved(move.after.value)
+
+    def _on_gate(self) -> None:
+        self.slots.poke()
+        if self.gate.is_open != self._was_usable:
+            self._was_usable = self.gate.is_open
+            self._heart.nudge()
+
+    def _on_lost(self, capability: str, reader: Reader) -> None:
+        self._bindings[capability].lost(reader)
+
+    def _on_word(self, capability: str, settlement: Settlement, word: Word | None) -> None:
+        self.metrics.settled(capability, word)
+        if word is Word.LOST or word is None:
+            why = "never answered" if word is None else "no longer this worker's"
+            event(logging.WARNING, "settle lost", request=settlement.id, cause=settlement.cause, reason=why)
+
+    # --- what it says
+
+    @property
+    def usable(self) -> bool:
+        """Whether it takes work."""
+        return self.gate.is_open and self.slots.limit > 0 and not self._stopping.is_set()
+
+    def _state(self) -> str:
+        return SessionState.DEGRADED.value if self.vigil.hung else self.session.state.value
+
+    def _take_pulse(self) -> Pulse:
+        readers = {name: binding.reader for name, binding in self._bindings.items()}
+        load: dict[str, Any] = {
+            "in_flight": self.runner.in_flight,
+            "slots": self.slots.limit,
+            "state": self._state(),
+            "breaker": self.gate.breaker.state(self._clock()).value,
+            "reason": (self.gate.reason or self.session.reason)[:500],
+            "draining": self._stopping.is_set(),
+            "restarts": max(0, self.session.connects - 1),
+            **self.runner.counts,
+        }
+        known = {name: reader for name, reader in readers.items() if reader is not None}
+        return Pulse(known, self.usable, load)
+
+    def readiness(self) -> Mapping[str, Any]:
+        """Return what /readyz says."""
+        joined = all(binding.joined.is_set() for binding in self._bindings.values())
+        reason = self.gate.reason if joined else self.gate.reason or "not registered yet"
+        ready = joined and self.usable
+        return {"ready": ready, "state": self._state(), "reason": "" if ready else reason}
+
+    def _endpoint(self, host: str, port: int) -> Endpoint:
+        self.endpoint = Endpoint(host, port, ready=self.readiness, metrics=self._metrics_text)
+        return self.endpoint
+
+    def _metrics_text(self) -> bytes:
+        state = self.gate.breaker.state(self._clock())
+        shut = {State.OPEN: 1.0, State.FORCED_OPEN: 1.0, State.HALF_OPEN: 0.5}.get(state, 0.0)
+        self.metrics.standing(
+            slots=self.slots.limit,
+            busy=self.runner.in_flight,
+            ready=self.usable,
+            breaker=shut,
+            connects=self.session.connects,
+            lag=self._heart.lag,
+            unsettled=sum(settler.backlog for settler in self._settlers.values()),
+        )
+        return self.metrics.text()
+
+
+def _on_sweep(what: object, values: Mapping[str, Any]) -> None:
+    event(logging.INFO, f"sweep: {what}", **values)
