@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mcpweft.cli.exits import Exit
-from mcpweft.cli.option import Json
+from mcpweft.cli.option import Json  # noqa: TC001  # the parser reads the annotation
 
 if TYPE_CHECKING:
     from mcpweft_schemas.config import Config, ServerConfig

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcpweft.cli.check import read
 from mcpweft.cli.exits import Exit, install_line
-from mcpweft.cli.option import Fabric, Json
+from mcpweft.cli.option import FOUND, Fabric, Json
 from mcpweft_schemas.errors import InvalidConfigError, McpweftError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Finding:
     advice: str = ""
 
 
-def doctor(*, json: Json = False, fabric: Fabric | None = None) -> int:
+def doctor(*, json: Json = False, fabric: Fabric = FOUND) -> int:
     """Look for what keeps the fabric from working here. Exit code 1 tells that something does.
 
     Parameters
@@ -63,7 +63,7 @@ def doctor(*, json: Json = False, fabric: Fabric | None = None) -> int:
         Which fabric to look at.
 
     """
-    findings = asyncio.run(_look(fabric or Fabric()))
+    findings = asyncio.run(_look(fabric))
     if json:
         _print_json(findings)
     else:

@@ -6,18 +6,13 @@ Above stand the commands. This module must never import a client or a model: it 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from mcpweft.cli.exits import UsageError
-from mcpweft_schemas import duration
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from cyclopts import Token
-
     from mcpweft_schemas.locate import Place
 
 
@@ -40,28 +35,8 @@ class Fabric:
         return locate(self.store, namespace=self.namespace, fabric=self.name)
 
 
-def _seconds(_: Any, words: Sequence[Token]) -> float:
-    return duration.seconds(words[0].value)
-
-
-_CLASSES = {"critical": 9, "high": 7, "normal": 5, "low": 2}
-_HIGHEST = 10
-
-
-def _priority(_: Any, words: Sequence[Token]) -> int:
-    text = words[0].value.lower()
-    if text in _CLASSES:
-        return _CLASSES[text]
-    if text.isdecimal() and int(text) <= _HIGHEST:
-        return int(text)
-    raise ValueError(f"Write 0 to {_HIGHEST}, or one of {', '.join(_CLASSES)}")
-
-
-Seconds = Annotated[float, Parameter(converter=_seconds, n_tokens=1)]
-"""A duration such as 20s, 500ms or 1h30m."""
-
-Priority = Annotated[int, Parameter(converter=_priority, n_tokens=1)]
-"""0 to 10, or critical, high, normal, low."""
+FOUND = Fabric()
+"""The fabric that is found where nobody says which."""
 
 Json = Annotated[bool, Parameter(name="--json")]
 """Print JSON."""
