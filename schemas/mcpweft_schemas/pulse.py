@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _PATIENT_S = 1.0  # for an answer, where a lost one may be asked for again
 _T = TypeVar("_T")
 
+MoveError = ResponseError
+"""What a script itself answers where it cannot go on, such as a key of the wrong type in one pool."""
+
 
 class Pulse:
     """The state of one link, by the own clock."""
@@ -36,6 +39,12 @@ class Pulse:
         self._slow_s = slow_s
         self._log = log
         self._since: float | None = None
+        self._asked = False
+
+    @property
+    def up(self) -> bool:
+        """Whether the last thing asked was answered."""
+        return self._since is not None
 
     @property
     def up_ms(self) -> int:
@@ -45,17 +54,18 @@ class Pulse:
     def answered(self, sent: float) -> None:
         """Book an answer to what was sent at `sent`."""
         now = self.clock()
-        if self._since is None:
+        if self._since is None and self._asked:
             self._log.tell(Event.BACK)
+        self._asked = True
         if self._since is None or now - sent > self._slow_s:
             self._since = now
 
     def broken(self, error: Exception) -> None:
         """Book that something was not answered."""
-        if self._since is not None:
+        if self._since is not None or not self._asked:
             self._log.figures.cuts += 1
             self._log.tell(Event.CUT, error=str(error) or type(error).__name__)
-        self._since = None
+        self._since, self._asked = None, True
 
     async def nap(self, seconds: float) -> None:
         """Sleep."""
@@ -73,7 +83,7 @@ class Pulse:
         except (TimeoutError, FabricError) as error:
             self.broken(error)
             return None
-        except ResponseError as error:  # one spoilt pool must not stop the others
+        except MoveError as error:  # one spoilt pool must not stop the others
             self._log.figures.faults += 1
             self._log.tell(Event.FAULT, capability=capability, error=str(error))
             return None

@@ -128,6 +128,11 @@ class Sweeper:
         """What it has done so far, and whether it leads."""
         return self._log.figures
 
+    @property
+    def connected(self) -> bool:
+        """Whether the store answered the last time."""
+        return self._pulse.up
+
     async def run(self) -> None:
         """Lead whenever it is this one's turn, until cancelled; then give the lease back."""
         try:

@@ -54,7 +54,10 @@ local function refusal(class, size, start_within, flags)
   local limit = share[class]
   if backlog + 1 > bound * limit then return {'FULL', wait_for(backlog + 1 - bound * limit)} end
   if bytes + size > max_bytes * limit then return {'FULL', wait_for(1)} end
-  if has(flags, 'u') and not any_usable() then return {'NO_SERVERS', 1000} end
+  if has(flags, 'u') and not any_usable() then
+    count('turned_away') -- a launcher that has workers asleep sees it and starts them
+    return {'NO_SERVERS', 1000}
+  end
   if start_within > 0 and rate > 0 and backlog / rate * 1000 > start_within then
     return {'LATE', math.ceil(backlog / rate * 1000 - start_within)}
   end

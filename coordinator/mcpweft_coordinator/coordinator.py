@@ -1,0 +1,113 @@
+"""One coordinator put together: a candidate to lead, the pools' registrar, and what else was asked for.
+
+    sweeper      always: leads, or waits to
+    registrar    always: declares the configured pools
+    duties       where arq has a store that it can use
+    launcher     where this host runs workers too
+    endpoint     where a port is configured
+
+At the end the launcher goes first, while somebody still leads; then everything else together.
+
+Above stand `entry` and `mcpweft up`. This module must never read a flag or a file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+from mcpweft_coordinator.duties import Duties, control_of
+from mcpweft_coordinator.endpoint import Endpoint
+from mcpweft_coordinator.registrar import Registrar
+from mcpweft_schemas import ident
+from mcpweft_schemas.sweeper import COORDINATOR, Event, Policy, Sweeper
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Mapping
+
+    from mcpweft_coordinator.launcher import Launcher
+    from mcpweft_coordinator.view import ServerView
+    from mcpweft_schemas.config import Config
+    from mcpweft_schemas.store import Store
+
+LOG = logging.getLogger("mcpweft.coordinator")
+_LOUD = {Event.CUT, Event.DOUBT, Event.FAULT, Event.RECLAIMED, Event.RETIRED}
+
+
+def coordinator_id() -> str:
+    """Return a new id: `coordinator.<host>.<pid>.<8 hex>`."""
+    return COORDINATOR + ident.producer_id(socket.gethostname(), os.getpid())
+
+
+class Coordinator:
+    """One coordinator; `run` it in a task that somebody owns."""
+
+    def __init__(
+        self,
+        store: Store,
+        config: Config,
+        *,
+        holder: str,
+        clock: Callable[[], float],
+        rng: random.Random,
+        launcher: Launcher | None = None,
+        control_url: str | None = None,
+    ) -> None:
+        """Make one.
+
+        Args:
+            store: The namespace to look after.
+            config: Times, pools and ports.
+            holder: Its id, as `coordinator_id` makes it.
+            clock: Seconds that never run backwards.
+            rng: Chance.
+            launcher: The launcher of this host, if it runs workers.
+            control_url: A plain Redis for arq; needed where the data is on a Cluster.
+
+        """
+        self.launcher = launcher
+        self.registrar = Registrar(store, config, rng)
+        self.sweeper = Sweeper(
+            store, holder, Policy.of(config), clock=clock, rng=rng, on_event=self._log_event
+        )
+        self.duties: Duties | None = None
+        if (control := control_of(store.link.url, control_url)) is not None:
+            self.duties = Duties(store, control, holder, rng)
+        self.endpoint: Endpoint | None = None
+        if config.coordinator.port is not None:
+            self.endpoint = Endpoint(
+                self.sweeper, self.views, config.coordinator.host, config.coordinator.port
+            )
+
+    def views(self) -> tuple[ServerView, ...]:
+        """Return how the servers of this host are; empty where it launches none."""
+        return () if self.launcher is None else self.launcher.views()
+
+    async def run(self) -> None:
+        """Coordinate until cancelled."""
+        if self.duties is None:
+            LOG.warning("duties are off: arq needs a plain Redis, and no coordinator.control_url names one")
+        async with asyncio.TaskGroup() as tasks:
+            lasting = [
+                tasks.create_task(part.run(), name=type(part).__name__)
+                for part in (self.sweeper, self.registrar, self.duties, self.endpoint)
+                if part is not None
+            ]
+            try:
+                if self.launcher is None:
+                    await asyncio.Event().wait()
+                else:
+                    await self.launcher.run()
+            finally:
+                for task in lasting:
+                    task.cancel()
+
+    @staticmethod
+    def _log_event(event: Event, values: Mapping[str, Any]) -> None:
+        LOG.log(
+            logging.WARNING if event in _LOUD else logging.INFO, event.value, extra={"fields": dict(values)}
+        )

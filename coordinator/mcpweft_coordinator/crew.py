@@ -1,0 +1,226 @@
+"""The workers of one server on this host: how many run now, and what is done when one ends.
+
+              lazy: a request comes          ready
+    ASLEEP ───────────────────▶ STARTING ─────────────▶ UP
+       ▲                          ▲   │ ends by itself    │
+       └──── idle for idle_stop ──┼───┼───────────────────┘
+                                  └───┴── RESTARTING, CRASHING: a pause of 0.1 s … 30 s, jittered
+
+An exclusive server's workers run only while this launcher holds the lease `launch.<server>`. When that is no
+longer sure they are killed at once, before another launcher can begin.
+
+Above stands `launcher`, which says what the pools look like. Below is `child`. This module must never know
+how a worker is told what to do: its command line comes from outside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mcpweft_coordinator.child import Child
+from mcpweft_coordinator.view import CrewState, ServerView
+from mcpweft_schemas import ident
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
+
+    from mcpweft_coordinator.child import Leash
+    from mcpweft_schemas.config import ServerConfig
+
+LOG = logging.getLogger("mcpweft.launcher")
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 30.0
+_STEADY_S = 10.0  # who has run for so long did not crash at its start
+_CRASHING = 3  # ends in a row that make a crash loop
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the store said of this server's pools at the last look."""
+
+    backlog: int = 0
+    """Requests that wait or run."""
+    ready: frozenset[str] = frozenset()
+    """Workers that can take work."""
+    reasons: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Worker → why it takes none."""
+    tools: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """How a crew starts a process and tells of its end."""
+
+    argv: Callable[[str, str], Sequence[str]]
+    """(server, worker id) → command line."""
+    environ: Mapping[str, str]
+    leash: Leash
+    report: Callable[[ServerConfig, str], Coroutine[None, None, None]]
+    """Takes back what a worker held; returns when it is done."""
+    clock: Callable[[], float]
+    rng: random.Random
+    grace_s: float
+    """How long a worker may take to finish its calls when told to stop."""
+    start: Callable[[Coroutine[None, None, None]], object]
+    """Runs something in the launcher's task group."""
+
+
+class Crew:
+    """The workers of one server."""
+
+    def __init__(self, server: ServerConfig, means: Means, *, exclusive: bool, asleep: bool) -> None:
+        self.server = server
+        self.exclusive = exclusive
+        self.asleep = asleep
+        self.allowed = not exclusive
+        """Whether an exclusive server may run here now."""
+        self.seen = Seen()
+        self._means = means
+        self._children: dict[str, Child] = {}
+        self._stopping: set[str] = set()
+        self._busy_at = means.clock()
+        self._failures = 0
+        self._pause_until = 0.0
+        self._restarts = 0
+        self._reason = ""
+        self._last: tuple[str, ...] = ()
+
+    @property
+    def wanted(self) -> int:
+        """How many workers are to run now."""
+        if self.asleep or not self.allowed:
+            return 0
+        return min(1, self.server.workers) if self.exclusive else self.server.workers
+
+    def tend(self) -> None:
+        """Start and stop workers as the last look asks for."""
+        now = self._means.clock()
+        if self.seen.backlog:
+            self._busy_at = now
+            self.asleep = False
+        elif self._idle_for(now):
+            self.asleep = True
+        running = [worker for worker in self._children if worker not in self._stopping]
+        for worker in running[self.wanted :]:
+            self._stop(worker, self._means.grace_s)
+        if now >= self._pause_until:
+            for _ in range(self.wanted - len(running)):
+                self._begin()
+
+    def banish(self) -> None:
+        """Kill the workers of an exclusive server: its lease is no longer sure."""
+        self.allowed = False
+        for child in self._children.values():
+            child.kill()
+
+    async def stop(self) -> None:
+        """End all workers: at once if they can, by force after the grace."""
+        self.asleep = True
+        await asyncio.gather(*(child.stop(self._means.grace_s) for child in self._children.values()))
+
+    def view(self) -> ServerView:
+        """Return how this server is."""
+        mine = set(self._children) - self._stopping
+        state, reason = self._state(mine)
+        return ServerView(
+            name=self.server.name, kind=str(self.server.transport), capabilities=self.server.capabilities,
+            state=state, up=len(mine & self.seen.ready), wanted=self.wanted, tools=self.seen.tools,
+            reason=reason, last_lines=self._last, restarts=self._restarts,
+        )  # fmt: skip
+
+    @property
+    def empty(self) -> bool:
+        """Whether no worker of it is left."""
+        return not self._children
+
+    @property
+    def pids(self) -> Mapping[str, int]:
+        """Worker → its process."""
+        return {worker: child.pid for worker, child in self._children.items()}
+
+    # -- one worker ----------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        worker = ident.worker_id(self.server.name)
+        # A worker of an exclusive server must be gone before another launcher may start one.
+        grace = 0.5 if self.exclusive else self._means.grace_s
+        environ = {**self._means.environ, **self._means.leash.environment(grace)}
+        try:
+            child = Child(
+                self._means.argv(self.server.name, worker), environ, self._means.leash, self._relay(worker)
+            )
+        except OSError as error:
+            self._failed(f"could not be started: {error}", ())
+            return
+        self._children[worker] = child
+        LOG.info("worker started", extra={"fields": {"server": self.server.name, "worker": worker}})
+        self._means.start(self._watch(worker, child, self._means.clock()))
+
+    def _relay(self, worker: str) -> Callable[[str], None]:
+        def relay(line: str) -> None:
+            LOG.debug("worker says", extra={"fields": {"worker": worker, "line": line}})
+
+        return relay
+
+    async def _watch(self, worker: str, child: Child, began: float) -> None:
+        await child.exited.wait()
+        child.close()
+        asked = worker in self._stopping or self.asleep or not self.allowed
+        del self._children[worker]
+        self._stopping.discard(worker)
+        if not asked:
+            if self._means.clock() - began >= _STEADY_S:
+                self._failures = 0
+            self._restarts += 1
+            self._failed(f"{worker} {_ended(child.code)}", tuple(child.lines))
+        await self._means.report(self.server, worker)
+
+    def _failed(self, reason: str, lines: tuple[str, ...]) -> None:
+        self._failures += 1
+        longest = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**self._failures)
+        pause = self._means.rng.uniform(longest / 2, longest)
+        self._pause_until = self._means.clock() + pause
+        self._reason, self._last = reason, lines
+        told = {"server": self.server.name, "reason": reason, "again_in_s": round(pause, 3)}
+        LOG.warning("worker ended", extra={"fields": told | {"last_lines": list(lines[-5:])}})
+
+    def _stop(self, worker: str, grace_s: float) -> None:
+        self._stopping.add(worker)
+        self._means.start(self._children[worker].stop(grace_s))
+
+    def _idle_for(self, now: float) -> bool:
+        limit = self.server.idle_stop
+        return limit is not None and not self.asleep and now - self._busy_at >= limit
+
+    # -- how it looks --------------------------------------------------------------------------------------
+
+    def _state(self, mine: set[str]) -> tuple[CrewState, str]:
+        halted = self._halted()
+        if halted is not None:
+            return halted
+        if mine & self.seen.ready:
+            return CrewState.UP, ""
+        if self._failures >= _CRASHING:
+            return CrewState.CRASHING, self._reason
+        if not mine and self._failures:
+            return CrewState.RESTARTING, self._reason
+        said = [self.seen.reasons[worker] for worker in mine if self.seen.reasons.get(worker)]
+        return (CrewState.NOT_READY, said[0]) if said else (CrewState.STARTING, "")
+
+    def _halted(self) -> tuple[CrewState, str] | None:
+        if not self.allowed:
+            return CrewState.ELSEWHERE, "another launcher runs this exclusive server"
+        if self._stopping:
+            return CrewState.STOPPING, ""
+        if self.asleep:
+            return CrewState.ASLEEP, "starts on the first request"
+        return None if self.wanted else (CrewState.OFF, "no workers are wanted")
+
+
+def _ended(code: int | None) -> str:
+    if code is not None and code < 0:
+        return f"was killed by signal {-code}"
+    return f"ended with exit code {code}"

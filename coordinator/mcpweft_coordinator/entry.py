@@ -1,0 +1,72 @@
+"""From options to a running coordinator, and its orderly end at SIGTERM or Ctrl-C.
+
+Above stands `command`. Below is `coordinator`. Here the real clock, chance and signals enter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from mcpweft_coordinator.coordinator import Coordinator, coordinator_id
+from mcpweft_coordinator.launcher import Launcher, worker_argv, worker_environment
+from mcpweft_coordinator.log import to_stream
+from mcpweft_schemas.connect import Link
+from mcpweft_schemas.store import Store
+from mcpweft_schemas.sweeper import COORDINATOR
+
+if TYPE_CHECKING:
+    from mcpweft_coordinator.command import CoordinatorOptions
+
+
+def run_coordinator(options: CoordinatorOptions, *, launch: bool = False) -> int:
+    """Run one coordinator until SIGTERM or SIGINT; return the exit code.
+
+    With `launch` it runs the configured servers' workers on this host as well.
+    """
+    holder = _holder(options.id)
+    to_stream(sys.stderr, os.environ.get("MCPWEFT_LOG_LEVEL", "INFO"), coordinator=holder)
+    return asyncio.run(_run(options, holder, launch=launch))
+
+
+def _holder(said: str | None) -> str:
+    if said is None:
+        return coordinator_id()
+    return said if said.startswith(COORDINATOR) else COORDINATOR + said
+
+
+async def _run(options: CoordinatorOptions, holder: str, *, launch: bool) -> int:
+    config, place = options.config, options.place
+    rng = random.Random()  # noqa: S311  # chance for pauses, not for secrets
+    async with Link.to(place.url) as link:
+        store = Store(link, place.namespace)
+        launcher = None
+        if launch:
+            launcher = Launcher(
+                store, config, holder, argv=worker_argv(config.path),
+                environ=worker_environment(place.url, place.namespace), clock=time.monotonic, rng=rng,
+            )  # fmt: skip
+        coordinator = Coordinator(
+            store, config, holder=holder, clock=time.monotonic, rng=rng, launcher=launcher,
+            control_url=getattr(config.coordinator, "control_url", None),
+        )  # fmt: skip
+        await _until_told(coordinator)
+    return 0
+
+
+async def _until_told(coordinator: Coordinator) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(coordinator.run())
+        stopped = tasks.create_task(stop.wait())
+        running.add_done_callback(lambda _: stop.set())
+        await stopped
+        running.cancel()

@@ -1,0 +1,270 @@
+"""The launcher: keeps the wanted number of workers of each server running on this host, as child processes.
+
+A worker's exit is seen by the operating system, so it is certain and known at once: the launcher takes its
+work back as confirmed dead and removes it, without waiting for silence. Nobody outlives the launcher: at its
+end all children get SIGTERM and, after their grace, SIGKILL; killed itself, it lets go of their leash
+(`mcpweft_schemas.parent`), at which they end.
+
+Above stand `coordinator` and `mcpweft up`, which print `views`. Below are a `crew` for each server, and the
+store's moves. It needs no leadership: every host may have one. This module must never know arq or the lease
+`lead`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mcpweft_coordinator.child import Leash
+from mcpweft_coordinator.crew import Crew, Means
+from mcpweft_coordinator.lookout import Lookout
+from mcpweft_coordinator.view import CrewState, ServerView
+from mcpweft_schemas.config import Start, State
+from mcpweft_schemas.errors import FabricError
+from mcpweft_schemas.pulse import MoveError
+from mcpweft_schemas.tenure import Tenure
+from mcpweft_schemas.word import Word
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from pathlib import Path
+
+    from mcpweft_schemas.config import Config, ServerConfig
+    from mcpweft_schemas.store import Store
+
+LOG = logging.getLogger("mcpweft.launcher")
+_REPORT_S = 60.0  # after so long, the leader has found the silence itself
+_LAST_REPORTS_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often the launcher looks, and how long it holds an exclusive server. Seconds."""
+
+    tend: float = 0.1
+    """Between two looks at the own children."""
+    look: float = 1.0
+    """Between two looks at a server's pools."""
+    look_asleep: float = 0.25
+    """The same while its workers wait for the first request."""
+    lease: float = 10.0
+    """How long an exclusive server stays this launcher's without a renewal."""
+
+
+def worker_argv(
+    config_path: Path | None = None, include: Sequence[Path] = ()
+) -> Callable[[str, str], list[str]]:
+    """Return what makes a worker's command line of (server, worker id).
+
+    The store and the namespace are not in it: they travel in the environment (`worker_environment`), because
+    everybody on the host can read a command line.
+    """
+
+    def argv(server: str, worker: str) -> list[str]:
+        words = [sys.executable, "-m", "mcpweft_workers", "--server", server, "--id", worker]
+        if config_path is not None:
+            words += ["--config", str(config_path.absolute())]
+        for path in include:
+            words += ["--include", str(path.absolute())]
+        return words
+
+    return argv
+
+
+def worker_environment(url: str, namespace: str, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment of a worker: this process's own, and where the fabric is."""
+    return {
+        **(os.environ if environ is None else environ),
+        "MCPWEFT_URL": url,
+        "MCPWEFT_NAMESPACE": namespace,
+    }
+
+
+@dataclass(slots=True)
+class _Post:
+    """One server in the launcher's care; times by its clock."""
+
+    crew: Crew
+    lookout: Lookout
+    tenure: Tenure | None
+    look_at: float = 0.0
+    renew_at: float = 0.0
+    looking: bool = False
+    renewing: bool = False
+
+
+class Launcher:
+    """The workers of all servers on this host; `run` it in a task that somebody owns."""
+
+    def __init__(
+        self,
+        store: Store,
+        config: Config,
+        holder: str,
+        *,
+        argv: Callable[[str, str], Sequence[str]],
+        environ: Mapping[str, str],
+        clock: Callable[[], float],
+        rng: random.Random,
+        pace: Pace | None = None,
+    ) -> None:
+        """Make one inside a running event loop.
+
+        Args:
+            store: Where the pools are.
+            config: The servers, and the workers' grace.
+            holder: This launcher's own id, for the leases of exclusive servers.
+            argv: Makes a worker's command line of (server, worker id), such as `worker_argv()`.
+            environ: A worker's whole environment, such as `worker_environment(…)`.
+            clock: Seconds that never run backwards.
+            rng: Chance, for pauses.
+            pace: How often it looks.
+
+        """
+        self._store = store
+        self._clock = clock
+        self._rng = rng
+        self._pace = pace or Pace()
+        self._leash = Leash()
+        self._works: set[asyncio.Task[None]] = set()
+        self._tasks: asyncio.TaskGroup | None = None
+        self._broken = tuple(
+            ServerView(broken.name, "", (), CrewState.BROKEN, 0, 0, None, str(broken), (), 0)
+            for broken in config.broken
+        )
+        means = Means(
+            argv=argv, environ=environ, leash=self._leash, report=self._report, clock=clock, rng=rng,
+            grace_s=config.worker.grace, start=self._start,
+        )  # fmt: skip
+        self._posts = [self._post(server, means, holder) for server in config.active.values()]
+
+    def _post(self, server: ServerConfig, means: Means, holder: str) -> _Post:
+        exclusive = server.state is not State.NONE
+        crew = Crew(server, means, exclusive=exclusive, asleep=server.start is Start.LAZY)
+        tenure = None
+        if exclusive:
+            lease_ms = round(self._pace.lease * 1000)
+            tenure = Tenure(self._store, f"launch.{server.name}", holder, lease_ms, self._clock)
+        return _Post(crew, Lookout(self._store, server), tenure)
+
+    def views(self) -> tuple[ServerView, ...]:
+        """Return how each server is, those that cannot run among them."""
+        return (*(post.crew.view() for post in self._posts), *self._broken)
+
+    def pids(self) -> dict[str, int]:
+        """Return worker → process, of all that run now."""
+        return {worker: pid for post in self._posts for worker, pid in post.crew.pids.items()}
+
+    async def run(self) -> None:
+        """Keep the workers running until cancelled; then end them all, and tell of each."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            try:
+                while True:
+                    for post in self._posts:
+                        self._tend(post)
+                    await asyncio.sleep(self._pace.tend)
+            finally:
+                await self._stop()
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        assert self._tasks is not None  # noqa: S101  # crews act only while `run` does
+        task = self._tasks.create_task(work)
+        self._works.add(task)
+        task.add_done_callback(self._works.discard)
+
+    async def _stop(self) -> None:
+        """End everybody, then let what there is to tell be told; leave nobody even if that fails."""
+        try:
+            await asyncio.gather(*(post.crew.stop() for post in self._posts))
+            if self._works:
+                await asyncio.wait(self._works, timeout=_LAST_REPORTS_S)
+            for post in self._posts:
+                if post.tenure is not None and post.tenure.term is not None:
+                    with contextlib.suppress(TimeoutError, FabricError):
+                        await post.tenure.give_up()
+        finally:
+            for post in self._posts:
+                post.crew.banish()
+            self._leash.close()
+
+    # -- one server ----------------------------------------------------------------------------------------
+
+    def _tend(self, post: _Post) -> None:
+        now = self._clock()
+        if post.tenure is not None:
+            if post.crew.allowed and post.tenure.term is None:
+                LOG.warning("exclusive server lost", extra={"fields": {"server": post.crew.server.name}})
+                post.crew.banish()
+            if now >= post.renew_at and not post.renewing:
+                post.renewing = True
+                self._start(self._renew(post, post.tenure))
+        if now >= post.look_at and not post.looking:
+            post.looking = True
+            self._start(self._look(post))
+        post.crew.tend()
+
+    async def _look(self, post: _Post) -> None:
+        try:
+            post.crew.seen = await post.lookout.look()
+        except (FabricError, MoveError) as error:
+            LOG.debug("no look at the pools", extra={"fields": {"error": str(error)}})
+        finally:
+            post.looking = False
+            pause = self._pace.look_asleep if post.crew.asleep else self._pace.look
+            if not post.crew.asleep and post.crew.wanted and not post.crew.seen.ready:
+                pause = self._pace.look_asleep  # somebody watches the table for this
+            post.look_at = self._clock() + pause * self._rng.uniform(0.9, 1.1)
+
+    async def _renew(self, post: _Post, tenure: Tenure) -> None:
+        wait = self._pace.lease / 5
+        try:
+            lease = await tenure.renew()
+            # The workers of the last term are gone before those of a new one may start.
+            post.crew.allowed = tenure.term is not None and (post.crew.allowed or post.crew.empty)
+            if lease.word is Word.HELD:
+                wait = min(wait, lease.left_ms / 1000 + self._rng.uniform(0.01, 0.05))
+        except (TimeoutError, FabricError) as error:
+            LOG.debug("no lease", extra={"fields": {"error": str(error)}})
+            wait = self._rng.uniform(0.1, 0.5)
+        finally:
+            post.renewing = False
+            post.renew_at = self._clock() + wait
+
+    # -- an end --------------------------------------------------------------------------------------------
+
+    async def _report(self, server: ServerConfig, worker: str) -> None:
+        """Take back what a worker held that has surely ended, in every pool, and remove it."""
+        until = self._clock() + _REPORT_S
+        for capability in server.capabilities:
+            while not await self._bury(capability, worker) and self._clock() < until:  # noqa: ASYNC110  # not a flag but a store that is away
+                await asyncio.sleep(self._rng.uniform(0.1, 0.5))
+
+    async def _bury(self, capability: str, worker: str) -> bool:
+        moved = lost = 0
+        try:
+            while True:
+                got = await self._store.reclaim(capability, 0, worker, confirmed=True, dead_after_ms=0)
+                moved, lost = moved + got.moved, lost + got.lost
+                if got.word is not Word.MORE:
+                    break
+            await self._store.retire(capability, worker)
+        except MoveError as error:
+            told = {"capability": capability, "worker": worker, "error": str(error)}
+            LOG.warning("exit could not be told", extra={"fields": told})
+            return True
+        except FabricError:
+            return False
+        if moved or lost:
+            figures = {"moved": moved, "lost": lost}
+            LOG.warning(
+                "work taken back",
+                extra={"fields": {"capability": capability, "worker": worker, **figures}},
+            )
+        return True

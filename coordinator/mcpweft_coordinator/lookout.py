@@ -1,0 +1,68 @@
+"""What the store says of the pools that a server of this host serves, put together for its crew.
+
+Above stands `launcher`. Below are the store's moves. This module must never start or stop anything.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from mcpweft_coordinator.crew import Seen
+from mcpweft_schemas import wire
+
+if TYPE_CHECKING:
+    from mcpweft_schemas.config import ServerConfig
+    from mcpweft_schemas.store import PoolStatus, Store
+
+TURNED_AWAY = "turned_away"
+"""The figure that counts requests which were refused because nobody could take them at once."""
+
+
+class Lookout:
+    """Looks at the pools of one server."""
+
+    def __init__(self, store: Store, server: ServerConfig) -> None:
+        self._store = store
+        self._server = server
+        self._turned_away: dict[str, int] = {}
+        self._tools: int | None = None
+        self._tools_of: frozenset[str] = frozenset()
+
+    async def look(self) -> Seen:
+        """Return how this server's pools are. Raises as the store does."""
+        backlog = 0
+        ready: set[str] = set()
+        reasons: dict[str, str] = {}
+        for capability in self._server.capabilities:
+            status = await self._store.status(capability)
+            if status is None:
+                continue
+            backlog += sum(status.waiting.values()) + status.running + status.delayed
+            backlog += self._newly_turned_away(status)
+            ready |= {worker for worker, until in status.usable.items() if until > status.now_ms}
+            reasons |= {worker: _reason(load) for worker, load in status.load.items()}
+        if ready and frozenset(ready) != self._tools_of:
+            self._tools, self._tools_of = await self._count_tools(), frozenset(ready)
+        return Seen(backlog, frozenset(ready), reasons, self._tools)
+
+    def _newly_turned_away(self, status: PoolStatus) -> int:
+        count = int(status.stat.get(TURNED_AWAY, 0))
+        before = self._turned_away.get(status.capability, count)
+        self._turned_away[status.capability] = count
+        return max(0, count - before)
+
+    async def _count_tools(self) -> int:
+        prefix = f"{self._server.name}/"
+        names: set[str] = set()
+        for capability in self._server.capabilities:
+            found = await self._store.tools(capability)
+            names |= {name.removeprefix(prefix) for name in found if name.startswith(prefix)}
+        return len(names)
+
+
+def _reason(load: bytes) -> str:
+    try:
+        said: Any = wire.unpack(load)
+    except ValueError:  # a worker of another version: its reason is its own
+        return ""
+    return str(cast("dict[str, Any]", said).get("reason") or "") if isinstance(said, dict) else ""
