@@ -1,8 +1,8 @@
 """What the fleet does now and then, once wherever it runs: scheduled duties, and admin commands as jobs.
 
-arq runs them: each coordinator runs one arq worker on the namespace's own queue, every one of them schedules
-each tick under the same job id, and one of them runs it. Admin commands are jobs whose result is kept for
-who asked (`admin.Admin`).
+arq runs them: each coordinator runs one arq worker on the namespace's own queue, every one of them
+schedules each tick under the same job id, and one of them runs it. Admin commands are jobs whose result
+is kept for who asked (`admin.Admin`).
 
 How arq is set up, and what would go wrong otherwise:
 
@@ -17,9 +17,10 @@ How arq is set up, and what would go wrong otherwise:
 
 The queue is `mcpweft:<namespace>:{_}:duties`, a sorted set that is gone when empty. arq's other keys lie
 outside `mcpweft:<namespace>:`, since their names cannot be set (`arq:job:<id>`, `arq:in-progress:<id>`,
-`arq:result:<id>`, `arq:retry:<id>`), and all have a TTL. Its transactions span slots, so it does not work on a Cluster: there it needs a plain Redis of
-its own, `control_url`; without one the duties are off, with a line in the log. The fabric runs on without
-them: what must not wait is the leader's own (`mcpweft_schemas.sweeper`).
+`arq:result:<id>`, `arq:retry:<id>`), and all have a TTL. Its transactions span slots, so it does not work
+on a Cluster: there it needs a plain Redis of its own, `control_url`; without one the duties are off, with
+a line in the log. The fabric runs on without them: what must not wait is the leader's own
+(`mcpweft_schemas.sweeper`).
 
 Above stands `coordinator`. Below are arq and the store's moves. No other module but `admin` may know arq.
 """
