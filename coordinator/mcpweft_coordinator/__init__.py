@@ -39,4 +39,5 @@ The files
 `coordinator` puts one together, `entry` and `command` start it. `registrar` declares pools. `launcher`
 keeps a `crew` of `child` processes for each server, by what its `lookout` sees, and shows it as a `view`.
 `duties` and `admin` are all that knows arq. `endpoint` is the port. Leading itself is in the ground
-(`sweeper`, `tenure`, `rounds`, `rescue`), because workers stand in."""
+(`sweeper`, `tenure`, `rounds`, `rescue`), because workers stand in.
+"""
