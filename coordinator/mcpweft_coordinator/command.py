@@ -42,9 +42,13 @@ class Where:
     """The mcpweft.toml to read. Unset: the nearest one, from here upwards."""
 
 
+FOUND = Where()
+
+
 def coordinator(
     *,
-    where: Where = Where(),
+    where: Where = FOUND,
+    launch: bool = False,
     id: str | None = None,  # noqa: A002  # the flag's name
     port: int | None = None,
     host: str | None = None,
@@ -55,6 +59,8 @@ def coordinator(
     ----------
     where
         The fabric to look after.
+    launch
+        Run the configured servers' workers on this host as well.
     id
         Its id among the coordinators. Unset: made from host and process.
     port
@@ -66,7 +72,7 @@ def coordinator(
     options = resolve(where, id=id, port=port, host=host)
     from mcpweft_coordinator.entry import run_coordinator  # noqa: PLC0415  # loads the control plane
 
-    return run_coordinator(options)
+    return run_coordinator(options, launch=launch)
 
 
 def resolve(

@@ -6,27 +6,14 @@ the command line is known to be right. This module must never load the SDK, nor 
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from cyclopts import Parameter
 
 if TYPE_CHECKING:
-    from mcpweft_schemas.config import Config, ServerConfig
-    from mcpweft_schemas.locate import Place
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerOptions:
-    """What one worker is to do."""
-
-    config: Config
-    server: ServerConfig
-    place: Place
-    id: str | None = None
-    """Its worker id; None: it makes one."""
+    from mcpweft_schemas.config import Config
 
 
 @Parameter(name="*")
@@ -65,13 +52,20 @@ class Where:
     """Name of the running `mcpweft up` to look for."""
 
 
+Level = Literal["debug", "info", "warning", "error"]
+
+ALONE = Which()
+FOUND = Where()
+
+
 def worker(
     *,
-    which: Which = Which(),
-    where: Where = Where(),
-    id: str | None = None,  # noqa: A002  # the flag's name
+    which: Which = ALONE,
+    where: Where = FOUND,
+    id: str = "",  # noqa: A002  # the flag's name
     port: int | None = None,
     host: str | None = None,
+    log_level: Level = "info",
 ) -> int:
     """Run one worker, bound to one MCP server, until SIGTERM or Ctrl-C.
 
@@ -82,31 +76,42 @@ def worker(
     where
         The fabric to serve.
     id
-        The worker's id, unique in the fabric. Unset: made from server, host and process.
+        The worker's id, never used before. Unset: made from server, host and process.
     port
         Port of /healthz, /readyz and /metrics; 0 takes any free one. Unset: as configured.
     host
         Address that the port listens on.
+    log_level
+        What to log on standard error, a JSON line each.
 
     """
-    options = resolve(which, where, id=id, port=port, host=host)
-    from mcpweft_workers.entry import run_worker  # noqa: PLC0415  # loads the SDK
+    config, url = settle(which, where, {"worker": {"port": port, "host": host}})
+    server = "" if which.command or which.url or which.app else pick(config, which.server)
+    from mcpweft_workers.entry import WorkerOptions, run_worker  # noqa: PLC0415  # loads the SDK
 
-    return run_worker(options)
+    return run_worker(
+        WorkerOptions(
+            config=config,
+            store_url=url,
+            server=server,
+            command=(which.command,) if which.command else (),
+            url=which.url or "",
+            app=which.app or "",
+            name="" if server else which.server or "",
+            worker_id=id,
+            capabilities=which.capability,
+            concurrency=which.concurrency,
+            port=port,
+            log_level=log_level,
+        )
+    )
 
 
-def resolve(
-    which: Which,
-    where: Where,
-    *,
-    id: str | None = None,  # noqa: A002  # the flag's name
-    port: int | None = None,
-    host: str | None = None,
-) -> WorkerOptions:
-    """Return what the command line means, after configuration and environment.
+def settle(which: Which, where: Where, overrides: dict[str, Any]) -> tuple[Config, str]:
+    """Return the configuration, its namespace settled, and the store's URL.
 
     Raises:
-        InvalidConfigError: there is no such server, or a setting is wrong.
+        InvalidConfigError: a setting is wrong.
         ConnectionFailedError: nobody says where the fabric is.
 
     """
@@ -114,73 +119,39 @@ def resolve(
     from mcpweft_schemas.config import load_config  # noqa: PLC0415
     from mcpweft_schemas.locate import locate  # noqa: PLC0415
 
-    name, given = _given(which)
-    overrides: dict[str, Any] = {"worker": {"port": port, "host": host}}
-    if given:
-        overrides["servers"] = {name: given}
+    here = Path.cwd()
     if which.include:
         overrides["include"] = [str(path) for path in which.include]
-    here = Path.cwd()
     config = load_config(which.config or tomlfile.nearest(here), overrides, directory=here)
     place = locate(
         where.store or (config.redis.url if which.config else None),
         namespace=where.namespace or (config.namespace if which.config else None),
         fabric=where.name,
     )
-    return WorkerOptions(config=config, server=_pick(config, name), place=place, id=id)
+    return config.model_copy(update={"namespace": place.namespace}), place.url
 
 
-def _given(which: Which) -> tuple[str | None, dict[str, Any]]:
-    """Return the server's name and the settings of it that the command line says."""
-    from mcpweft_schemas.errors import InvalidConfigError  # noqa: PLC0415  # not needed for --help
+def pick(config: Config, name: str | None) -> str:
+    """Return the name of the server that is meant: the one asked for, or the only one.
 
-    ways = [flag for flag in ("command", "url", "app") if getattr(which, flag)]
-    if len(ways) > 1:
-        raise InvalidConfigError(
-            f"--{' and --'.join(ways)} were given", advice="A worker has one server: keep one of them."
-        )
-    settings: dict[str, Any] = {}
-    if which.command:
-        program, *args = shlex.split(which.command)
-        settings |= {"command": program, "args": args}
-    elif which.url:
-        settings["url"] = which.url
-    elif which.app:
-        settings["app"] = which.app
-    name = which.server or (_name_of(which) if ways else None)
-    if which.capability:
-        settings["capabilities"] = list(which.capability)
-    if which.concurrency is not None:
-        settings["concurrency"] = which.concurrency
-    return name, settings
+    Raises:
+        InvalidConfigError: there is none of that name, or it cannot run.
 
-
-def _name_of(which: Which) -> str:
-    """Return what to call a server that the command line describes and does not name."""
-    from urllib.parse import urlsplit  # noqa: PLC0415  # not needed for --help
-
-    if which.command:
-        return Path(shlex.split(which.command)[0]).stem
-    if which.url:
-        return urlsplit(which.url).hostname or "server"
-    return (which.app or "server").partition(":")[0].rpartition(".")[2]
-
-
-def _pick(config: Config, name: str | None) -> ServerConfig:
+    """
     from mcpweft_schemas.errors import InvalidConfigError, near  # noqa: PLC0415  # not needed for --help
 
     known = ", ".join(config.active) or "none"
     if name is None:
         if len(config.active) == 1:
-            return next(iter(config.active.values()))
+            return next(iter(config.active))
         raise InvalidConfigError(
-            f"Which server is not said, and {len(config.active)} are configured ({known})",
+            f"Which server to run is not said, and {len(config.active)} are configured ({known})",
             advice="Write --server NAME, or describe one with --command, --url or --app.",
         )
     if name in config.active:
-        return config.active[name]
+        return name
     if broken := next((one for one in config.broken if one.name == name), None):
-        raise InvalidConfigError(f"Server {broken}".rstrip("."), advice="Other servers can run.")
+        raise InvalidConfigError(f"Server {broken}")
     if name in config.servers:
         raise InvalidConfigError(f"Server {name!r} is disabled", advice="Take out its `disabled`.")
     close = near(name, config.active, most=1)
