@@ -14,11 +14,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mcpweft_schemas.config import Config
-    from mcpweft_schemas.life import Class, State
-    from mcpweft_schemas.outcome import Attempt, Code, Executed, Times
-
     from mcpweft import errors
+    from mcpweft.blocking import SyncHandle
     from mcpweft.client import Client
     from mcpweft.errors import (
         CallerError,
@@ -61,20 +58,24 @@ if TYPE_CHECKING:
         TextBlock,
         UnknownBlock,
     )
-    from mcpweft.sync import SyncClient, SyncHandle
+    from mcpweft.sync import SyncClient
     from mcpweft.terms import CallOptions, Duration, Priority
+    from mcpweft_schemas.config import Config
+    from mcpweft_schemas.life import Class, State
+    from mcpweft_schemas.outcome import Attempt, Code, Executed, Times
 
 _FROM = {
+    "mcpweft.blocking": ("SyncHandle",),
     "mcpweft.client": ("Client",),
     "mcpweft.fleet": ("FleetStatus", "PoolView", "Tool", "WorkerView"),
     "mcpweft.handle": ("Handle",),
     "mcpweft.inquiry": ("Inquiry",),
     "mcpweft.mapping": ("Mapped",),
     "mcpweft.result": (
-        "AudioBlock", "Block", "ImageBlock", "Progress", "ResourceBlock", "ResourceLink", "Result", "TextBlock",
-        "UnknownBlock",
+        "AudioBlock", "Block", "ImageBlock", "Progress", "ResourceBlock", "ResourceLink", "Result",
+        "TextBlock", "UnknownBlock",
     ),
-    "mcpweft.sync": ("SyncClient", "SyncHandle"),
+    "mcpweft.sync": ("SyncClient",),
     "mcpweft.terms": ("CallOptions", "Duration", "Priority"),
     "mcpweft.errors": (
         "CallerError", "ConflictError", "ConnectionFailedError", "FabricError", "FailoverExhaustedError",

@@ -11,19 +11,22 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from mcpweft.desk import Desk
+from mcpweft.fleet import Fleet
+from mcpweft.handle import Handle
+from mcpweft.inquiry import read_inquiry
+from mcpweft.mapping import Mapped
+from mcpweft.outcome import problem, read_result, tool_error
+from mcpweft.terms import Defaults, Terms, read_terms, span
 from mcpweft_schemas.connect import Link
 from mcpweft_schemas.errors import (
     InvalidConfigError,
-    McpweftError,
     RequestTimeoutError,
     ResultExpiredError,
     ShuttingDownError,
-    UnknownToolError,
-    near,
 )
 from mcpweft_schemas.ident import request_id
 from mcpweft_schemas.keys import NAME, capability_of
@@ -34,20 +37,10 @@ from mcpweft_schemas.store import Store
 from mcpweft_schemas.wire import DURABLE, PROGRESS, STORED
 from mcpweft_schemas.word import Word
 
-from mcpweft.desk import Desk
-from mcpweft.fleet import Fleet
-from mcpweft.handle import Handle
-from mcpweft.inquiry import read_inquiry
-from mcpweft.mapping import Mapped
-from mcpweft.outcome import problem, read_result, tool_error
-from mcpweft.terms import Defaults, Terms, read_terms, span
-
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+    from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping
     from typing import Unpack
 
-    from mcpweft_schemas.config import Config
-    from mcpweft_schemas.wire import Reply
     from redis.credentials import CredentialProvider
 
     from mcpweft.fleet import FleetStatus, PoolView, Tool
@@ -55,6 +48,8 @@ if TYPE_CHECKING:
     from mcpweft.result import Result
     from mcpweft.stub import Decorator
     from mcpweft.terms import CallOptions, Duration, Listener
+    from mcpweft_schemas.config import Config
+    from mcpweft_schemas.wire import Reply
 
 _SURE = STORED + DURABLE + PROGRESS
 
@@ -213,17 +208,23 @@ class Client:
             **options: As for `call`; the priority is low by default.
 
         """
+        return Mapped(self.caller(name, options), items, ordered=ordered, window=window)
+
+    def caller(
+        self, name: str, options: CallOptions
+    ) -> Callable[[Mapping[str, Any]], Coroutine[Any, Any, Result]]:
+        """Return what calls a tool with given arguments, as `map` does: the options are checked once."""
         opened = self._here()
         terms = read_terms(options, opened.defaults, klass=Class.LOW)
-        return Mapped(lambda each: self._call(opened, name, each, terms), items, ordered=ordered, window=window)
+        return lambda arguments: self._call(opened, name, arguments, terms)
 
     def tool(self, name: str, **options: Unpack[CallOptions]) -> Decorator:
         """Make a typed stub of an annotated function: its parameters are the tool's arguments.
 
-            @client.tool("github.create_issue", idempotent=False, timeout="20s")
-            async def create_issue(title: str, body: str = "") -> Issue: ...
+        @client.tool("github.create_issue", idempotent=False, timeout="20s")
+        async def create_issue(title: str, body: str = "") -> Issue: ...
 
-            issue = await create_issue(title="…")
+        issue = await create_issue(title="…")
         """
         from mcpweft.stub import decorator  # noqa: PLC0415  # pydantic is loaded by those who use it
 
@@ -246,7 +247,7 @@ class Client:
     async def _read(self, opened: _Opened, reply: Reply, name: str, *, raise_on_tool_error: bool) -> Result:
         """Return an outcome as a Result, or raise what it stands for."""
         if reply.code not in (Code.OK, Code.TOOL_ERROR):
-            raise await self._named(opened, problem(reply, name))
+            raise problem(reply, name)
         body = reply.body
         if reply.chunks:
             async with opened.desk.command() as store:
@@ -259,18 +260,6 @@ class Client:
             raise tool_error(result, name)
         return result
 
-    async def _named(self, opened: _Opened, error: McpweftError) -> McpweftError:
-        """Add near names to an unknown tool that its worker gave none for."""
-        if isinstance(error, UnknownToolError) and not error.advice and error.request_id:
-            tools = await opened.fleet.tools(capability_of(error.request_id))
-            close = near(error.what.partition(" ")[0].partition(".")[2], {tool.name for tool in tools})
-            if close:
-                return UnknownToolError(
-                    error.what, advice=f"Did you mean {' or '.join(close)}?", request_id=error.request_id,
-                    times=error.times, attempts=error.attempts, executed=error.executed,
-                )  # fmt: skip
-        return error
-
     # -- requests by id ------------------------------------------------------------------------------------
 
     async def result(
@@ -282,12 +271,14 @@ class Client:
     ) -> Result:
         """Wait for the outcome of a request, whoever enqueued it, and return it as `call` does.
 
-        Raises RequestTimeoutError where `timeout` passed first (the request goes on), ResultExpiredError where
-        nothing is known of it, or its outcome is not kept any more, and what the outcome stands for.
+        Raises RequestTimeoutError where `timeout` passed first (the request goes on), ResultExpiredError
+        where nothing is known of it, or its outcome is not kept any more, and what the outcome stands for.
         """
         opened = self._here()
         reply = await self._follow(opened, request_id, timeout, None)
-        return await self._read(opened, reply, f"request {request_id}", raise_on_tool_error=raise_on_tool_error)
+        return await self._read(
+            opened, reply, f"request {request_id}", raise_on_tool_error=raise_on_tool_error
+        )
 
     async def wait(
         self,

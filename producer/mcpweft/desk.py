@@ -16,6 +16,11 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from mcpweft.chores import Chores
+from mcpweft.enqueuer import Enqueuer, Ticket
+from mcpweft.reader import Reader, expire_at, hard_limit
+from mcpweft.refusal import refusal, unknown_capability
+from mcpweft.waits import Wait, Waits
 from mcpweft_schemas.connect import StoreRefusedError, StoreUnreachableError
 from mcpweft_schemas.errors import McpweftError, RequestTimeoutError, ResultExpiredError, ShuttingDownError
 from mcpweft_schemas.ident import producer_id
@@ -23,19 +28,12 @@ from mcpweft_schemas.keys import capability_of
 from mcpweft_schemas.outcome import Executed
 from mcpweft_schemas.word import Word
 
-from mcpweft.chores import Chores
-from mcpweft.enqueuer import Enqueuer, Ticket
-from mcpweft.reader import Reader, expire_at, hard_limit
-from mcpweft.refusal import refusal, unknown_capability
-from mcpweft.waits import Wait, Waits
-
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from mcpweft_schemas.store import Standing, Store
-    from mcpweft_schemas.wire import Accepted, Reply, Submission
+    from collections.abc import AsyncGenerator
 
     from mcpweft.terms import Listener
+    from mcpweft_schemas.store import Standing, Store
+    from mcpweft_schemas.wire import Accepted, Reply, Submission
 
 _log = logging.getLogger("mcpweft")
 
@@ -121,7 +119,13 @@ class Desk:
             self._exit()
 
     def _hand_in(
-        self, capability: str, submission: Submission, start: float, *, patient: bool, on_progress: Listener | None
+        self,
+        capability: str,
+        submission: Submission,
+        start: float,
+        *,
+        patient: bool,
+        on_progress: Listener | None,
     ) -> Wait:
         deadline = start + submission.timeout_ms / 1000
         future: asyncio.Future[Reply] = self._loop.create_future()
@@ -263,7 +267,7 @@ class Desk:
             self._exit()
 
     @contextlib.asynccontextmanager
-    async def command(self) -> AsyncIterator[Store]:
+    async def command(self) -> AsyncGenerator[Store]:
         """Lend the store for one command, a few at a time."""
         if self.closed:
             raise _closing(None, Executed.NO)
@@ -277,6 +281,9 @@ class Desk:
         for wait in self.waits.all():
             self.waits.remove(wait)
             wait.fail(error)
+        for future in self._submitting:
+            if not future.done():
+                future.set_exception(error)
 
     async def close(self) -> None:
         """End all waits with SHUTTING_DOWN, then everything that runs; bounded. Repeat freely."""
@@ -322,13 +329,13 @@ def _kept(standing: Standing, request_id: str) -> Reply | None:
         return None
     if standing.word is Word.SETTLED:
         raise ResultExpiredError(
-            f"request {request_id} ended as {standing.code}, and its outcome was told to its caller, not kept",
+            f"request {request_id} ended as {standing.code}; its outcome was told to its caller and not kept",
             advice="Outcomes are kept for submit and for calls with an idempotency_key.",
             executed=Executed.MAYBE,
             request_id=request_id,
         )
     raise ResultExpiredError(
-        f"nothing is known of request {request_id}: its outcome was kept for its time, or the id was never known",
+        f"nothing is known of request {request_id}: its outcome was kept for its time, or there was none",
         advice="Fetch outcomes within queue.result_ttl (an hour by default), and check id and namespace.",
         executed=Executed.MAYBE,
         request_id=request_id,
@@ -338,7 +345,8 @@ def _kept(standing: Standing, request_id: str) -> Reply | None:
 def _closing(request_id: str | None, ran: Executed) -> ShuttingDownError:
     if ran is Executed.NO:
         return ShuttingDownError(
-            "the client is closed, and the request was not sent", advice="Call it within the client's `async with`."
+            "the client is closed, and the request was not sent",
+            advice="Call it within the client's `async with`.",
         )
     return ShuttingDownError(
         "the client was closed while the request was waiting, and the request goes on",

@@ -18,6 +18,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from mcpweft.refusal import refusal
 from mcpweft_schemas.connect import StoreRefusedError, StoreUnreachableError
 from mcpweft_schemas.errors import ConnectionFailedError, McpweftError, ResourceExhaustedError
 from mcpweft_schemas.outcome import Executed
@@ -28,14 +29,15 @@ from mcpweft_schemas.word import Word
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from mcpweft.chores import Chores
     from mcpweft_schemas.life import Class
     from mcpweft_schemas.store import Enqueued, Store
     from mcpweft_schemas.wire import Submission
 
-    from mcpweft.chores import Chores
-
 REPEAT_S = 30.0
 """How long an enqueue may be repeated: its record lives for twice that, so a repeat always finds it."""
+_FIRST_PAUSE = 0.02
+_LONGEST_PAUSE = 1.0
 _NO_ROOM = (Word.FULL, Word.OOM)
 _OVERHEAD = 400  # bytes of one request's flat fields, about
 
@@ -180,41 +182,41 @@ class Enqueuer:
 
     async def _send(self, capability: str, lane: _Lane, batch: list[Ticket]) -> None:
         """Send a batch, repeat it while the store does not answer, and say what came of each."""
-        started = self._clock()
-        pause = 0.02
-        while True:
+        started, pause = self._clock(), _FIRST_PAUSE
+        while batch:
             try:
-                await self._ready(capability)
-                for ticket in batch:
-                    ticket.sent = True
-                answer = await self._store.enqueue(capability, [ticket.submission for ticket in batch])
+                words = await self._try(capability, batch)
             except StoreUnreachableError as error:
-                if never_sent(error) and pause < 0.03:  # noqa: PLR2004  # only the first try may say so
-                    for ticket in batch:
-                        ticket.sent = False
                 batch = self._give_up(batch, error, started)
-                if not batch:
-                    return
-                await asyncio.sleep(pause * (0.5 + self._rng.random()))
-                pause = min(pause * 2, 1.0)
-            except ResourceExhaustedError:
-                now_ms = 0
-                words = (Accepted(Word.OOM, t.submission.id, None, 1000) for t in batch)
-                self._hear(lane, batch, tuple(words))
-                del now_ms
-                return
-            except asyncio.CancelledError:
-                self._abandon(batch)
-                raise
-            except Exception as error:  # noqa: BLE001  # whatever it is, its callers must hear of it
-                named = error if isinstance(error, McpweftError) else _refused(error)
-                for ticket in batch:
-                    ticket.failed(ticket, named)
-                return
+                if batch:
+                    await asyncio.sleep(pause * (0.5 + self._rng.random()))
+                    pause = min(pause * 2, _LONGEST_PAUSE)
             else:
-                self._told(capability, answer)
-                self._hear(lane, batch, answer.items)
+                self._hear(lane, batch, words)
                 return
+
+    async def _try(self, capability: str, batch: list[Ticket]) -> tuple[Accepted, ...]:
+        """Send a batch once; return a word each, or nothing where all were failed."""
+        unsent = [ticket for ticket in batch if not ticket.sent]
+        try:
+            await self._ready(capability)
+            for ticket in unsent:
+                ticket.sent = True
+            answer = await self._store.enqueue(capability, [ticket.submission for ticket in batch])
+        except StoreUnreachableError as error:
+            if never_sent(error):
+                for ticket in unsent:
+                    ticket.sent = False
+            raise
+        except ResourceExhaustedError:
+            return tuple(Accepted(Word.OOM, ticket.submission.id, None, 1000) for ticket in batch)
+        except Exception as error:  # noqa: BLE001  # whatever it is, its callers must hear of it
+            named = error if isinstance(error, McpweftError) else _refused(error)
+            for ticket in batch:
+                ticket.failed(ticket, named)
+            return ()
+        self._told(capability, answer)
+        return answer.items
 
     def _give_up(self, batch: list[Ticket], error: StoreUnreachableError, started: float) -> list[Ticket]:
         """Fail the tickets whose time is over; return those to try again."""
@@ -233,7 +235,7 @@ class Enqueuer:
     def _hear(self, lane: _Lane, batch: list[Ticket], words: tuple[Accepted, ...]) -> None:
         now = self._clock()
         again: dict[Class, list[Ticket]] = {}
-        for ticket, accepted in zip(batch, words, strict=True):
+        for ticket, accepted in zip(batch, words, strict=bool(words)):
             if accepted.word in _NO_ROOM and ticket.patient and not ticket.left:
                 klass = ticket.submission.klass
                 wait = max(0.02, accepted.retry_after_ms / 1000) * (0.75 + 0.5 * self._rng.random())
@@ -243,7 +245,9 @@ class Enqueuer:
                     ticket.failed(ticket, _no_room(ticket, accepted.word))
                     continue
                 left = max(1, round((ticket.deadline - now) * 1000))
-                ticket.submission = replace(ticket.submission, timeout_ms=min(left, ticket.submission.timeout_ms))
+                ticket.submission = replace(
+                    ticket.submission, timeout_ms=min(left, ticket.submission.timeout_ms)
+                )
                 ticket.sent = False
                 again.setdefault(klass, []).append(ticket)
             else:
@@ -251,14 +255,6 @@ class Enqueuer:
                 ticket.taken(ticket, accepted)
         for klass, tickets in again.items():
             lane.parked.setdefault(klass, deque()).extendleft(reversed(tickets))
-
-    @staticmethod
-    def _abandon(batch: list[Ticket]) -> None:
-        for ticket in batch:
-            ticket.failed(
-                ticket,
-                ConnectionFailedError("the client was closed while the request was sent", executed=Executed.MAYBE),
-            )
 
 
 def _ran(*, sent: bool) -> Executed:
@@ -288,13 +284,12 @@ def _unreachable(error: StoreUnreachableError, *, sent: bool) -> ConnectionFaile
 
 def _refused(error: Exception) -> McpweftError:
     failed = StoreRefusedError(
-        f"the store refused the request: {error}", advice="Look at the store's log; its data may be of another kind."
+        f"the store refused the request: {error}",
+        advice="Look at the store's log; its data may be of another kind.",
     )
     failed.__cause__ = error
     return failed
 
 
 def _no_room(ticket: Ticket, word: Word) -> McpweftError:
-    from mcpweft.refusal import refusal  # noqa: PLC0415  # only where it is needed
-
     return refusal(ticket.capability, ticket.submission, Accepted(word, ticket.submission.id, None, 1000))

@@ -10,16 +10,15 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
+from mcpweft.refusal import unknown_capability
 from mcpweft_schemas import wire
 from mcpweft_schemas.errors import UnknownToolError
-from mcpweft_schemas.life import Class
-
-from mcpweft.refusal import unknown_capability
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from contextlib import AbstractAsyncContextManager
 
+    from mcpweft_schemas.life import Class
     from mcpweft_schemas.store import PoolStatus, Store
 
 _TOOLS_FOR_S = 10.0
@@ -150,7 +149,7 @@ class Fleet:
     async def only_tool(self, capability: str) -> str:
         """Return the tool that is meant by a capability alone: its only one, or the one of the same name.
 
-        Raises UnknownToolError where that is unclear. A pool whose tools are not known yet is taken at its name.
+        Raises UnknownToolError where that is unclear. While a pool's tools are not known, its own name it is.
         """
         asked, names = self._tools.get(capability, (-_TOOLS_FOR_S, frozenset[str]()))
         if self._clock() - asked >= _TOOLS_FOR_S or not names:
@@ -161,7 +160,8 @@ class Fleet:
             return next(iter(names))
         listed = ", ".join(sorted(names)[:10])
         raise UnknownToolError(
-            f"{capability!r} names {len(names)} tools", advice=f"Write {capability}.<tool>, with one of {listed}."
+            f"{capability!r} names {len(names)} tools",
+            advice=f"Write {capability}.<tool>, with one of {listed}.",
         )
 
     async def pool(self, capability: str) -> PoolView:

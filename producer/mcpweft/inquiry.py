@@ -97,11 +97,15 @@ def _next(capability: str, found: Inspection, due: float | None, deadline: float
             before = "over 1000" if found.ahead is None else str(found.ahead)
             return f"waits for a worker of {capability!r}; {before} of its class go first; {left}"
         case State.DELAYED:
-            when = f"in {duration.spoken(round(due, 1))}" if due and due > 0 else "as soon as a worker has room"
+            when = (
+                f"in {duration.spoken(round(due, 1))}" if due and due > 0 else "as soon as a worker has room"
+            )
             again = f"attempt {_number(fields.get('attempt')) + 1} of {fields.get('max', '?')}"
             return f"{again} {when}; {left}"
         case State.RUNNING if _number(fields.get("cancel")):
-            return f"worker {fields.get('worker')} was told to stop; it ends within {_GRACE_MS // 1000} s or so"
+            return (
+                f"worker {fields.get('worker')} was told to stop; it ends within {_GRACE_MS // 1000} s or so"
+            )
         case State.RUNNING:
             return f"runs on server {fields.get('server')!r}, worker {fields.get('worker')}; {left}"
         case State.DEAD:

@@ -12,9 +12,8 @@ from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from mcpweft_schemas.errors import InvalidConfigError, McpweftError
-
 from mcpweft.result import Result
+from mcpweft_schemas.errors import InvalidConfigError, McpweftError
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -56,7 +55,7 @@ class MappedOver(Generic[Item, Answer]):
 
     async def indexed(self) -> AsyncGenerator[tuple[int, Answer | McpweftError]]:
         """Iterate over (the item's place, counted from 0; its outcome)."""
-        run = _Run(self._call, self._ordered, self._window)
+        run = _Run(self._call, ordered=self._ordered, window=self._window)
         try:
             while True:
                 await run.fill(self._items)
@@ -143,7 +142,11 @@ class _Run(Generic[Item, Answer]):
     """The open calls of one map."""
 
     def __init__(
-        self, call: Callable[[Item], Coroutine[Any, Any, Answer]], ordered: bool, window: int  # noqa: FBT001  # inner
+        self,
+        call: Callable[[Item], Coroutine[Any, Any, Answer]],
+        *,
+        ordered: bool,
+        window: int,
     ) -> None:
         self._call = call
         self._ordered = ordered

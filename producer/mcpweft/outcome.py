@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from mcpweft.result import Progress, Result, read_content
 from mcpweft_schemas import wire
 from mcpweft_schemas.errors import (
     BY_CODE,
@@ -14,9 +15,7 @@ from mcpweft_schemas.errors import (
     RequestTimeoutError,
     ToolError,
 )
-from mcpweft_schemas.outcome import Attempt, Code, Executed, Times
-
-from mcpweft.result import Progress, Result, read_content
+from mcpweft_schemas.outcome import Attempt, Code, Times
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,7 +108,7 @@ def _said(reply: Reply) -> tuple[str, str]:
     return str(said.get("what", "")), str(said.get("advice", ""))
 
 
-def _own_words(reply: Reply, name: str) -> tuple[str, str]:
+def _own_words(reply: Reply, name: str) -> tuple[str, str]:  # noqa: PLR0911  # a code each
     waited = f"{(reply.ended_ms - reply.accepted_ms) / 1000:.1f} s" if reply.accepted_ms else "its time"
     match reply.code:
         case Code.TIMEOUT if reply.cause == "QUEUE_TIMEOUT":
@@ -127,14 +126,13 @@ def _own_words(reply: Reply, name: str) -> tuple[str, str]:
             return f"{name} was cancelled", "Somebody else cancelled it: call it again if it is still wanted."
         case Code.OUTCOME_UNKNOWN:
             return (
-                f"{name} was cut off after it was sent to server {reply.server!r} ({reply.cause}), and may not "
-                f"run twice{_trail(reply.attempts)}",
-                "Check what it did. If running it twice does no harm, pass idempotent=True and it is retried.",
+                f"{name} was cut off on {reply.server!r} and may not run twice{_trail(reply.attempts)}",
+                "Check what it did. If it may run twice, pass idempotent=True and it is retried.",
             )
         case Code.FAILOVER_EXHAUSTED:
             return (
                 f"{name} failed in {_count(reply.attempts)}{_trail(reply.attempts)}",
-                "Look at the servers with `mcpweft status`; the request is kept, `mcpweft dead replay` repeats it.",
+                "Look at the servers with `mcpweft status`; `mcpweft dead replay` repeats the request.",
             )
         case Code.NO_SERVERS_AVAILABLE:
             return (

@@ -4,8 +4,8 @@
     beat      each second it is kept alive and trimmed behind the reader; each 2 s the requests that were
               waited for so long are looked up; at its deadline + 250 ms a request's time is made to take
               effect, and when nothing comes of that it ends here
-    recover   after a lost connection, or when a stream had to be made anew (a wiped store), every open request
-              is looked up at once: one whose record is gone ends as STORE_LOST
+    recover   after a lost connection, or when a stream had to be made anew (a wiped store), every open
+              request is looked up at once: one whose record is gone ends as STORE_LOST
 
 Above stands the desk. Below are the listener and the table of waits. On a single server one connection
 reads all streams, on a Cluster one for each capability. This module must never start a request.
@@ -18,6 +18,9 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mcpweft.listener import Listener
+from mcpweft.outcome import read_progress
+from mcpweft.waits import TICK, Wait, Waits
 from mcpweft_schemas.connect import StoreRefusedError, StoreUnreachableError
 from mcpweft_schemas.errors import McpweftError, RequestTimeoutError, ResultExpiredError, StoreLostError
 from mcpweft_schemas.outcome import Executed
@@ -25,17 +28,12 @@ from mcpweft_schemas.store import BATCH
 from mcpweft_schemas.wire import Reply
 from mcpweft_schemas.word import Word
 
-from mcpweft.listener import Listener
-from mcpweft.outcome import read_progress
-from mcpweft.waits import TICK, Wait, Waits
-
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
     from typing import Any
 
-    from mcpweft_schemas.store import Enqueued, Standing, Store
-
     from mcpweft.chores import Chores
+    from mcpweft_schemas.store import Enqueued, Standing, Store
 
 _log = logging.getLogger("mcpweft")
 
@@ -216,7 +214,9 @@ class Reader:
             self.give(capability, standing.outcome)
         elif standing.word is Word.SETTLED:
             for wait in self._waits.of(capability, request_id):
-                wait.missed += 1  # its reply may be on its way: only a second look in vain says that it is not
+                wait.missed += (
+                    1  # its reply may be on its way: only a second look in vain says that it is not
+                )
                 if wait.missed > 1:
                     self._waits.remove(wait)
                     wait.fail(_missed(wait, str(standing.code)))
@@ -231,7 +231,7 @@ class Reader:
         self._work.set()
 
     async def beat(self) -> None:
-        """Keep streams alive, look up what has been waited for, and let deadlines take effect, until cancelled."""
+        """Keep streams alive, look requests up and let deadlines take effect, until cancelled."""
         hear_at = look_at = self._clock()
         while True:
             if not self._waits.open and not any(stream.read for stream in self._streams.values()):
@@ -322,7 +322,7 @@ def _tell_progress(wait: Wait, reply: Reply) -> None:
         return
     try:
         wait.on_progress(progress)
-    except Exception:
+    except Exception:  # noqa: BLE001  # the user's own code; the reader must go on
         _log.exception("on_progress of %s failed", wait.id)
 
 
@@ -331,7 +331,7 @@ def _gone(wait: Wait, now: float, silence: float) -> McpweftError:
     if silence > _RECORD_LIFE_S or now - wait.hard > _RECORD_LIFE_S:
         return ResultExpiredError(
             f"request {wait.id} has ended, and its outcome was kept for its time and is gone",
-            advice="This process was away from the store for longer than outcomes are kept: use submit, or stay.",
+            advice="This process was away from the store for longer than that: use submit for such calls.",
             executed=Executed.MAYBE,
             request_id=wait.id,
         )

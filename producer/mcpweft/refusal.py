@@ -48,7 +48,7 @@ def refusal(capability: str, submission: Submission, accepted: Accepted) -> Mcpw
         case Word.NO_SERVERS:
             return NoServersError(
                 f"no worker serves {capability!r} at the moment",
-                advice=f'Start one with `mcpweft worker`, look at `mcpweft status {capability}`, or pass '
+                advice=f"Start one with `mcpweft worker`, look at `mcpweft status {capability}`, or pass "
                 'when_unavailable="queue" to wait for one.',
                 retry_after=after,
                 request_id=submission.id,

@@ -78,7 +78,7 @@ class UnknownBlock:
 Block: TypeAlias = TextBlock | ImageBlock | AudioBlock | ResourceBlock | ResourceLink | UnknownBlock
 
 
-def read_block(raw: Mapping[str, Any]) -> Block:
+def read_block(raw: Mapping[str, Any]) -> Block:  # noqa: PLR0911  # a type each
     """Return a content block of MCP as its type; what cannot be read stays as it came."""
     kind = str(raw.get("type", ""))
     try:

@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
+from mcpweft.result import Progress
 from mcpweft_schemas import duration, tomlfile, wire
 from mcpweft_schemas.errors import InvalidConfigError, near
 from mcpweft_schemas.life import Class
 from mcpweft_schemas.wire import Submission
-
-from mcpweft.result import Progress
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,7 +100,9 @@ class Defaults:
     def found(cls, directory: Path, environ: Mapping[str, str]) -> Defaults:
         """Return what the nearest `mcpweft.toml` and the environment say. Raises InvalidConfigError."""
         path = tomlfile.nearest(directory)
-        if path is None and not any(name.startswith(("MCPWEFT_CALL__", "MCPWEFT_QUEUE__")) for name in environ):
+        if path is None and not any(
+            name.startswith(("MCPWEFT_CALL__", "MCPWEFT_QUEUE__")) for name in environ
+        ):
             return cls()
         from mcpweft_schemas.config import load_config  # noqa: PLC0415  # slow, and rarely needed
 
@@ -136,7 +137,7 @@ class Terms:
     keep: float = KEEP_S
     tool: str | None = field(default=None)
 
-    def submission(  # noqa: PLR0913  # what differs between two calls on the same terms
+    def submission(  # what differs between two calls on the same terms
         self, request_id: str, tool: str, arguments: Mapping[str, Any], *, waiter: str, flags: str = ""
     ) -> Submission:
         """Return the request to enqueue. Raises InvalidArgumentsError for arguments that cannot travel."""
@@ -207,7 +208,9 @@ def read_terms(
 def _check_times(terms: Terms, defaults: Defaults, *, given: bool) -> None:
     """Check that the attempts asked for fit into the time asked for, backoffs included."""
     if terms.timeout <= 0:
-        raise InvalidConfigError("timeout is 0", advice="Give it the time that the call may take, such as 20s.")
+        raise InvalidConfigError(
+            "timeout is 0", advice="Give it the time that the call may take, such as 20s."
+        )
     if not given or not terms.attempt_timeout:
         return
     waits = math.fsum(
@@ -217,7 +220,7 @@ def _check_times(terms: Terms, defaults: Defaults, *, given: bool) -> None:
     if need > terms.timeout:
         say = duration.spoken
         raise InvalidConfigError(
-            f"timeout ({say(terms.timeout)}) is shorter than its attempts: {terms.max_attempts} × "
+            f"timeout ({say(terms.timeout)}) is shorter than its attempts: {terms.max_attempts} times "
             f"{say(terms.attempt_timeout)} and {say(waits)} of backoff make {say(need)}",
             advice=f"Raise timeout to {say(need)} or more, or lower attempt_timeout or max_attempts.",
         )
@@ -259,7 +262,9 @@ def _whole(name: str, value: object) -> int:
 
 def _key(value: str | None) -> str | None:
     if value == "":
-        raise InvalidConfigError("idempotency_key is empty", advice="Leave it out, or name what it stands for.")
+        raise InvalidConfigError(
+            "idempotency_key is empty", advice="Leave it out, or name what it stands for."
+        )
     return value
 
 

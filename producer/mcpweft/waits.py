@@ -15,10 +15,9 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterable, Iterator
 
-    from mcpweft_schemas.wire import Reply
-
     from mcpweft.result import Progress
     from mcpweft.terms import Listener
+    from mcpweft_schemas.wire import Reply
 
 TICK = 0.25
 """The wheel's step, s."""

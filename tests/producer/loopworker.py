@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from mcpweft_schemas import wire
 from mcpweft_schemas.connect import Link, StoreUnreachableError
@@ -64,7 +64,7 @@ class LoopWorker:
     usable: bool = True
     paused: bool = False
 
-    async def __aenter__(self) -> LoopWorker:
+    async def __aenter__(self) -> Self:
         self.link = Link.to(self.url)
         self.store = Store(self.link, self.namespace)
         self.id = worker_id(self.server)
@@ -74,7 +74,9 @@ class LoopWorker:
         self.cancelled: set[str] = set()
         self._running: dict[str, asyncio.Task[None]] = {}
         await self._register()
-        self._tasks = [asyncio.create_task(job()) for job in (self._pull, self._beat, self._settle, self._obey)]
+        self._tasks = [
+            asyncio.create_task(job()) for job in (self._pull, self._beat, self._settle, self._obey)
+        ]
         return self
 
     async def __aexit__(self, *_: object) -> None:

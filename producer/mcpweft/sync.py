@@ -1,0 +1,181 @@
+"""The blocking client, for Django, Flask, scripts and threads: the surface of `Client`, with no `await`.
+
+It has an event loop in a thread of its own. It may be made anywhere, opens on its first use, and is safe to
+share between threads. A fork that was made before that use opens its own; one made after it is told so.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from typing import TYPE_CHECKING, Any, Self
+
+from mcpweft.blocking import BlockingDecorator, BlockingMap, SyncHandle
+from mcpweft.client import Client
+from mcpweft.thread import LoopThread
+from mcpweft_schemas.errors import ShuttingDownError
+from mcpweft_schemas.locate import FABRIC
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Iterable, Mapping
+    from typing import Unpack
+
+    from redis.credentials import CredentialProvider
+
+    from mcpweft.fleet import FleetStatus, PoolView, Tool
+    from mcpweft.inquiry import Inquiry
+    from mcpweft.mapping import Mapped
+    from mcpweft.result import Result
+    from mcpweft.terms import CallOptions, Duration, Listener
+    from mcpweft_schemas.config import Config
+
+
+class SyncClient:
+    """Calls tools through the fabric and waits. Arguments as `Client`; leaving its `with` block closes it."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        namespace: str | None = None,
+        config: Config | None = None,
+        name: str = FABRIC,
+        credentials: CredentialProvider | None = None,
+    ) -> None:
+        self._client = Client(url, namespace=namespace, config=config, name=name, credentials=credentials)
+        self._lock = threading.Lock()
+        self._thread: LoopThread | None = None
+        self._made_in = os.getpid()
+        self._closed = False
+
+    # -- opening and closing -------------------------------------------------------------------------------
+
+    def open(self) -> Self:
+        """Find the fabric and be ready; the first use does so too. Raises as `Client`."""
+        self._ready()
+        return self
+
+    def _ready(self) -> LoopThread:
+        thread = self._thread
+        if thread is not None:
+            return thread  # which knows whether it was forked
+        if os.getpid() != self._made_in:  # the lock may be a copy of one that another thread held
+            self._lock, self._made_in = threading.Lock(), os.getpid()
+        with self._lock:
+            if self._closed:
+                raise ShuttingDownError("the client is closed", advice="Use it before it is closed.")
+            if self._thread is None:
+                thread = LoopThread()
+                try:
+                    thread.run(self._client.open)
+                except BaseException:
+                    thread.stop()
+                    raise
+                self._thread = thread
+                atexit.register(self.close)
+            return self._thread
+
+    def close(self) -> None:
+        """End every wait with SHUTTING_DOWN and let go of the store. Repeat freely."""
+        thread = self._thread
+        if thread is not None and thread.forked:
+            return  # the parent's to close
+        with self._lock:
+            self._closed = True
+            if thread is None or self._thread is None:
+                return
+            self._thread = None
+            atexit.unregister(self.close)
+            try:
+                thread.run(self._client.close)
+            finally:
+                thread.stop()
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- calling -------------------------------------------------------------------------------------------
+
+    def call(
+        self, name: str, arguments: Mapping[str, Any] | None = None, **options: Unpack[CallOptions]
+    ) -> Result:
+        """Call a tool and return its answer; as `Client.call`. `on_progress` runs in the client's thread."""
+        return self._ready().run(lambda: self._client.call(name, arguments, **options))
+
+    def submit(
+        self, name: str, arguments: Mapping[str, Any] | None = None, **options: Unpack[CallOptions]
+    ) -> SyncHandle:
+        """Hand a request in and return when it is accepted; as `Client.submit`."""
+        thread = self._ready()
+        return SyncHandle(thread, thread.run(lambda: self._client.submit(name, arguments, **options)))
+
+    def map(
+        self,
+        name: str,
+        items: Iterable[Mapping[str, Any]],
+        *,
+        ordered: bool = True,
+        window: int = 256,
+        **options: Unpack[CallOptions],
+    ) -> BlockingMap[Mapping[str, Any], Result]:
+        """Call a tool for each item; iterate over results, or errors in their place. As `Client.map`.
+
+        `items` is read in the iterating thread, so it may block (a database cursor, a file).
+        """
+
+        def make(feed: AsyncIterable[Mapping[str, Any]]) -> Mapped:
+            return self._client.map(name, feed, ordered=ordered, window=window, **options)
+
+        return BlockingMap(self._ready(), make, items, window)
+
+    def tool(self, name: str, **options: Unpack[CallOptions]) -> BlockingDecorator:
+        """Make a typed stub of an annotated function; as `Client.tool`, called without await."""
+        from mcpweft.stub import decorator  # noqa: PLC0415  # pydantic is loaded by those who use it
+
+        return BlockingDecorator(self._ready, decorator(self._client, name, options))
+
+    # -- requests by id ------------------------------------------------------------------------------------
+
+    def result(
+        self, request_id: str, timeout: Duration | None = None, *, raise_on_tool_error: bool = True
+    ) -> Result:
+        """Wait for the outcome of a request, whoever enqueued it; as `Client.result`."""
+        return self._ready().run(
+            lambda: self._client.result(request_id, timeout, raise_on_tool_error=raise_on_tool_error)
+        )
+
+    def wait(
+        self, request_id: str, timeout: Duration | None = None, *, on_progress: Listener | None = None
+    ) -> bool:
+        """Wait until a request has ended, however; return False where `timeout` passed first."""
+        return self._ready().run(lambda: self._client.wait(request_id, timeout, on_progress=on_progress))
+
+    def cancel(self, request_id: str) -> bool:
+        """End a request for everybody; as `Client.cancel`."""
+        return self._ready().run(lambda: self._client.cancel(request_id))
+
+    def inspect(self, request_id: str) -> Inquiry:
+        """Return all that is known of a request; as `Client.inspect`."""
+        return self._ready().run(lambda: self._client.inspect(request_id))
+
+    # -- the fleet -----------------------------------------------------------------------------------------
+
+    def pools(self) -> list[str]:
+        """Return the capabilities that are registered."""
+        return self._ready().run(self._client.pools)
+
+    def tools(self, capability: str | None = None) -> list[Tool]:
+        """Return the tools, with schemas, of one capability or of all."""
+        return self._ready().run(lambda: self._client.tools(capability))
+
+    def status(self) -> FleetStatus:
+        """Return the figures of the fleet and of each pool."""
+        return self._ready().run(self._client.status)
+
+    def pool(self, capability: str) -> PoolView:
+        """Return one pool's figures."""
+        return self._ready().run(lambda: self._client.pool(capability))
