@@ -50,8 +50,14 @@ async def test_a_server_that_is_mute_at_its_start_is_given_up_after_its_time() -
 
 
 @pytest.mark.parametrize("how", ["discover-dies", "discover-mute"])
-async def test_a_server_that_does_not_bear_the_newest_greeting_gets_the_old_one(how: str) -> None:
-    async with hold(stdio("rogue.py", "--start", how, discover_timeout=0.2)) as session:
+@pytest.mark.parametrize("discover_timeout", [0.001, 0.2, 3.0])
+async def test_a_server_that_does_not_bear_the_newest_greeting_gets_the_old_one(
+    how: str, discover_timeout: float
+) -> None:
+    async with hold(stdio("rogue.py", "--start", how, discover_timeout=discover_timeout)) as session:
+        assert text(await session.call("ok", {}, timeout=5)) == "ok"
+        await failure(session, "crash")
+        await asyncio.wait_for(session.ready.wait(), 10)
         assert text(await session.call("ok", {}, timeout=5)) == "ok"
 
 

@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from mcp import ClientSession
 
 
+_CLOSED = "Connection closed"  # what the SDK says of requests in flight when the session ends
+
+
 class NoAnswerError(Exception):
-    """The session ended while `server/discover` was asked."""
+    """The session ended after `server/discover` was asked, before an era was settled."""
 
 
 async def agree(session: ClientSession, mode: str, discover_timeout: float) -> None:
@@ -37,7 +40,12 @@ async def agree(session: ClientSession, mode: str, discover_timeout: float) -> N
     if mode == "legacy":
         await session.initialize()
     elif mode == "auto":
-        await _auto(session, discover_timeout)
+        try:
+            await _auto(session, discover_timeout)
+        except MCPError as exc:
+            if exc.message == _CLOSED:
+                raise NoAnswerError from exc
+            raise
     else:
         session.adopt(_plain(mode))
 
@@ -74,8 +82,8 @@ async def _discover(session: ClientSession) -> DiscoverResult | None:
         raw = await session.send_discover(LATEST_MODERN_VERSION)
         found = DiscoverResult.model_validate(raw, by_name=False)
     except MCPError as exc:
-        if exc.message == "Connection closed":
-            raise NoAnswerError from exc
+        if exc.message == _CLOSED:
+            raise
         if exc.code == UNSUPPORTED_PROTOCOL_VERSION and not _speaks_old(exc):
             raise
         return None

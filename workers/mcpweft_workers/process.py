@@ -163,7 +163,7 @@ class Process:
                 os.killpg(self._popen.pid, signum)
 
     async def stop(self, *, gently: bool, grace: float) -> None:
-        """End the server and its group, within 2 `grace` + 1 s; at once when it is cancelled meanwhile."""
+        """End the server and its group, within 2 `grace` + 2 s; at once when it is cancelled meanwhile."""
         try:
             if gently and not await _within(self._exited, grace):
                 self.send_signal(signal.SIGTERM)
@@ -171,6 +171,11 @@ class Process:
             elif not self.exited:
                 self.send_signal(signal.SIGTERM)
                 await _within(self._exited, HASTE)
+            if self.pid is not None and not self.exited:
+                # The server alone first: its watch sees it end, sweeps the group and says so.
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(self.pid, signal.SIGKILL)
+                await _within(self._exited, REAP)
             self.send_signal(signal.SIGKILL)
             await _within(self.gone, REAP)
         finally:

@@ -82,6 +82,7 @@ class Session:
         """Why the state is what it is, for people."""
         self.connects = 0
         """Connections that came up, ever."""
+        self._mode: str = spec.mode
         self._rng = rng
         self._on_state = on_state
         self._on_tools = on_tools
@@ -131,11 +132,15 @@ class Session:
         return link is not None, reason
 
     async def _connect(self) -> Link:
+        mode, self._mode = self._mode, self.spec.mode
         try:
-            return await self._open(self.spec.mode)
+            link = await self._open(mode)
         except NoAnswerError:
             # Old servers die of a greeting that they do not know: start it again and greet the old way.
-            return await self._open("legacy")
+            mode = "legacy"
+            link = await self._open(mode)
+        self._mode = mode  # what worked is tried first next time, and forgotten when it fails
+        return link
 
     async def _open(self, mode: str) -> Link:
         link = Link(self.spec, self._on_end, self._on_list_changed)
