@@ -16,9 +16,9 @@ from mcpweft_schemas.word import Word
 from pool import OTHER, PRODUCER
 
 if TYPE_CHECKING:
+    from altered import Clock
     from mcpweft_schemas.store import Store
     from pool import Pool
-    from altered import Clock
 
 pytestmark = realredis.every_store
 

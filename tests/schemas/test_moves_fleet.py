@@ -25,9 +25,7 @@ pytestmark = realredis.every_store
 DEAD_AFTER, PATIENCE = 1000, 10_000
 
 
-async def _reclaim(
-    pool: Pool, worker: str = "w1", *, confirmed: bool = False, epoch: int = 1
-) -> Reclaimed:
+async def _reclaim(pool: Pool, worker: str = "w1", *, confirmed: bool = False, epoch: int = 1) -> Reclaimed:
     return await pool.store.reclaim(
         "echo", epoch, worker, confirmed=confirmed, dead_after_ms=DEAD_AFTER, patience_ms=PATIENCE
     )
