@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from mcpweft_schemas.store import Inspection
 
-ECHO = Path(__file__).parent / "servers" / "echo.py"
+SERVERS = Path(__file__).parent / "servers"
 POOL = "echo"
 
 
@@ -47,21 +47,28 @@ def settings(**sections: Any) -> dict[str, Any]:
 class Bench:
     """One namespace of one store, and the workers on it."""
 
-    def __init__(self, url: str, namespace: str, ledger: Path) -> None:
+    def __init__(self, url: str, namespace: str, folder: Path) -> None:
         self.url = url
         self.namespace = namespace
-        self.ledger = ledger
+        self.ledger = folder / "ledger"
+        self.note = folder / "note"
         self.store = Store(Link.to(url), namespace)
 
     def config(self, server: dict[str, Any] | None = None, **sections: Any) -> Config:
+        """A configuration whose one server is the echo server, changed as `server` and `sections` say."""
         echo = {
             "command": sys.executable,
-            "args": [str(ECHO), "--ledger", str(self.ledger)],
+            "args": [str(SERVERS / "echo.py"), "--ledger", str(self.ledger)],
             "mode": "legacy",
             "capabilities": [POOL],
         }
         servers = {"echo": {**echo, **(server or {})}}
         return Config.model_validate({"namespace": self.namespace, "servers": servers, **settings(**sections)})
+
+    def rogue(self, server: dict[str, Any] | None = None, **sections: Any) -> Config:
+        """A configuration whose one server misbehaves; what it is told to stop it writes into `note`."""
+        args = [str(SERVERS / "rogue.py"), "--note", str(self.note)]
+        return self.config({"args": args, **(server or {})}, **sections)
 
     def make(self, config: Config | None = None, **options: Any) -> Worker:
         chosen = WorkerOptions(

@@ -267,8 +267,7 @@ class Worker:
                 for settler in self._settlers.values():
                     await settler.drained()
         except TimeoutError:
-            left = sum(settler.backlog for settler in self._settlers.values())
-            event(logging.ERROR, "left unsettled", requests=left)
+            event(logging.ERROR, "left unsettled", requests=self.backlog)
 
     async def _leave(self) -> None:
         """Say goodbye to the store; without it the worker would count as dead after a second."""
@@ -329,6 +328,11 @@ class Worker:
         """Whether it takes work."""
         return self.gate.is_open and self.slots.limit > 0 and not self._stopping.is_set()
 
+    @property
+    def backlog(self) -> int:
+        """Settlements that the store has not answered yet."""
+        return sum(settler.backlog for settler in self._settlers.values())
+
     def _state(self) -> str:
         return SessionState.DEGRADED.value if self.vigil.hung else self.session.state.value
 
@@ -368,7 +372,7 @@ class Worker:
             breaker=shut,
             connects=self.session.connects,
             lag=self._heart.lag,
-            unsettled=sum(settler.backlog for settler in self._settlers.values()),
+            unsettled=self.backlog,
         )
         return self.metrics.text()
 
