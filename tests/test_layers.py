@@ -30,9 +30,7 @@ def name(path: Path) -> str:
 def test_a_module_is_short_its_functions_fit_a_screen_and_its_docstring_comes_first(path: Path) -> None:
     text = path.read_text()
     tree = ast.parse(text)
-    assert ast.get_docstring(tree), (
-        "what is it for, what stands above and below, what must it never know?"
-    )
+    assert ast.get_docstring(tree), "what is it for, what stands above and below, what must it never know?"
     assert path.stem not in SAY_NOTHING
     assert text.count("\n") <= 500
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
