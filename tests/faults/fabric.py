@@ -1,0 +1,409 @@
+"""A whole fabric of real processes on one store, to be hurt, and the evidence that they leave.
+
+Workers, coordinators and producers are started here as an operator starts them; the worker that is to die at a
+point is `dying_worker.py`, which runs the same command. All of them carry the test's folder in PATH, by which
+the last one is found. `verdict` ends everything in good order, gathers what was written down, and hands it to
+`checker`.
+
+Above stand the fault tests. It must never know a fault: those are the tests' own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import checker
+import leak
+import realredis
+import snapshot
+from mcpweft_schemas.connect import Link
+from mcpweft_schemas.store import Store
+from mcpweft_schemas.wire import unpack
+from mcpweft_schemas.word import Word
+from waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from mcpweft_schemas.wire import Reply
+
+HERE = Path(__file__).parent
+DEAD_AFTER = 0.6
+START_WITHIN = 20.0  # a worker loads the SDK: a second of a processor that others use too
+END_WITHIN = 30.0
+
+_CONFIG = """
+namespace = "{namespace}"
+[redis]
+url = "{url}"
+[worker]
+heartbeat = "150ms"
+dead_after = "{dead_after}s"
+grace = "3s"
+[call]
+attempt_timeout = "5s"
+backoff = "50ms"
+backoff_max = "200ms"
+[breaker]
+failure_threshold = 1000
+min_calls = 1000
+[coordinator]
+lease = "400ms"
+"""
+_SERVER = """
+[servers.{name}]
+command = {python}
+args = [{script}, "--ledger", {ledger}]
+mode = "legacy"
+capabilities = ["{name}"]
+"""
+
+
+@dataclass
+class Process:
+    """A process of the fabric."""
+
+    name: str
+    popen: subprocess.Popen[bytes]
+    log: Path
+    """What it says on standard error."""
+    stopped: bool = False
+
+    @property
+    def ended(self) -> bool:
+        return self.popen.poll() is not None
+
+    def kill(self) -> None:
+        self.popen.kill()
+        self.popen.wait(5)
+
+    def pause(self) -> None:
+        self.popen.send_signal(signal.SIGSTOP)
+        self.stopped = True
+
+    def resume(self) -> None:
+        self.popen.send_signal(signal.SIGCONT)
+        self.stopped = False
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+
+class Producer(Process):
+    """A producer: takes calls on its standard input, logs what becomes of them."""
+
+    events_file: Path
+
+    def tell(self, calls: Iterable[Mapping[str, Any]]) -> None:
+        """Have it make calls."""
+        pipe = self.popen.stdin
+        assert pipe is not None
+        for call in calls:
+            pipe.write(json.dumps(call).encode() + b"\n")
+        pipe.flush()
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        """Return what it has logged of one kind."""
+        return [event for event in read_lines(self.events_file) if event["event"] == kind]
+
+    def outcomes(self) -> dict[str, dict[str, Any]]:
+        """Return nonce → the outcome that it was told."""
+        return {event["nonce"]: event for event in self.events("outcome")}
+
+    def ids(self) -> dict[str, str]:
+        """Return nonce → the id under which it was accepted."""
+        return {event["nonce"]: event["id"] for event in self.events("accepted")}
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the whole lines of a JSON lines file that may be written at this moment."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
+
+
+class Fabric:
+    """All processes of one namespace; leave its block to end them."""
+
+    def __init__(self, url: str, namespace: str, folder: Path, pools: tuple[str, ...] = ("echo",)) -> None:
+        self.url = url
+        self.namespace = namespace
+        self.pools = pools
+        self.store = Store(Link.to(url), namespace)
+        self.ledger_file = folder / "ledger"
+        self._folder = folder
+        self._config = folder / "mcpweft.toml"
+        self._config.write_text(self._settings())
+        self._processes: list[Process] = []
+        self._producers: list[Producer] = []
+        self._killed: set[str] = set()
+        self._count = 0
+
+    def _settings(self) -> str:
+        text = _CONFIG.format(namespace=self.namespace, url=self.url, dead_after=DEAD_AFTER)
+        for name in self.pools:
+            script, python = json.dumps(str(HERE / "server.py")), json.dumps(sys.executable)
+            text += _SERVER.format(
+                name=name, python=python, script=script, ledger=json.dumps(str(self.ledger_file))
+            )
+        return text
+
+    # -- processes -----------------------------------------------------------------------------------------
+
+    def _start(self, name: str, words: list[str], cls: type[Process] = Process) -> Any:
+        log = self._folder / f"{name}.err"
+        environ = {key: value for key, value in os.environ.items() if not key.startswith("MCPWEFT_")}
+        environ["PATH"] += os.pathsep + str(self._folder)
+        with log.open("wb") as stderr:
+            popen = subprocess.Popen(
+                [sys.executable, *words],
+                stdin=subprocess.PIPE if cls is Producer else subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                env=environ,
+                cwd=self._folder,
+            )
+        process = cls(name, popen, log)
+        self._processes.append(process)
+        return process
+
+    def worker(
+        self, name: str, *, at: str = "", each: bool = False, url: str = "", server: str = ""
+    ) -> Process:
+        """Start a worker; with `at`, one that dies there (see dying_worker.py)."""
+        words = ["worker", "--config", str(self._config), "--server", server or self.pools[0], "--id", name]
+        words += self._where(url)
+        if not at:
+            return self._start(name, ["-m", "mcpweft.cli.main", *words])
+        dying = [str(HERE / "dying_worker.py"), "--at", at, "--ledger", str(self.ledger_file)]
+        return self._start(name, [*dying, *(["--each"] if each else []), "--", *words])
+
+    def coordinator(self, name: str = "coordinator", *, url: str = "") -> Process:
+        """Start a coordinator."""
+        words = ["coordinator", "--config", str(self._config), "--id", name]
+        return self._start(name, ["-m", "mcpweft.cli.main", *words, *self._where(url)])
+
+    def _where(self, url: str) -> list[str]:
+        return ["--store", url or self.url, "--namespace", self.namespace]
+
+    def producer(self, name: str = "producer", *, url: str = "") -> Producer:
+        """Start a producer."""
+        events = self._folder / f"{name}.events"
+        words = ["--url", url or self.url, "--namespace", self.namespace, "--log", str(events)]
+        producer: Producer = self._start(name, [str(HERE / "producing.py"), *words], Producer)
+        producer.events_file = events
+        self._producers.append(producer)
+        return producer
+
+    async def usable(self, *workers: Process, within: float = START_WITHIN) -> None:
+        """Wait until workers take work."""
+        await until(lambda: self._usable({worker.name for worker in workers}), within)
+
+    async def _usable(self, names: set[str]) -> bool:
+        ended = [p for p in self._processes if p.name in names and p.ended]
+        assert not ended, "\n".join(p.said() for p in ended)
+        found: set[str] = set()
+        for pool in self.pools:
+            status = await self.store.status(pool)
+            if status is not None:
+                found |= {name for name, end in status.usable.items() if end > status.now_ms}
+        return names <= found
+
+    async def bury(self, worker: Process) -> None:
+        """Report a worker's exit, as the launcher that started it does."""
+        assert worker.ended
+        for pool in self.pools:
+            while True:
+                got = await self.store.reclaim(pool, 0, worker.name, confirmed=True, dead_after_ms=0)
+                if got.word is not Word.MORE:
+                    break
+            await self.store.retire(pool, worker.name)
+
+    def kill_producer(self, producer: Producer) -> None:
+        """End a producer as a crash would."""
+        producer.kill()
+        self._killed.add(producer.name)
+
+    # -- work ----------------------------------------------------------------------------------------------
+
+    def call(
+        self, tool: str, *, how: str = "call", pool: str = "", ms: float | None = None,
+        arguments: Mapping[str, Any] | None = None, **options: Any,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Return one call, with a nonce of its own that its answer must say."""
+        self._count += 1
+        pool = pool or self.pools[0]
+        nonce = f"n{self._count:05}.{pool}.{tool}"
+        said: dict[str, Any] = {"_nonce": nonce, **(arguments or {})}
+        said |= {"message": nonce} if tool == "fail" else {"text": nonce}
+        if tool in {"say", "ask"}:
+            said["ms"] = 20 if ms is None else ms
+        safe = options.get("idempotent")
+        if safe is None:
+            safe = tool in {"echo", "ask", "sleep"}
+        answer = nonce if tool in {"echo", "ask", "say", "fail"} else None
+        return {
+            "nonce": nonce, "name": f"{pool}.{tool}", "arguments": said, "safe": safe, "answer": answer,
+            "how": how, "options": {"timeout": END_WITHIN, **options},
+        }  # fmt: skip
+
+    def load(self, count: int, seed: int = 1, **options: Any) -> list[dict[str, Any]]:
+        """Return mixed calls: safe and not, quick and slow, of all priorities and three tenants."""
+        rng = random.Random(seed)
+        return [
+            self.call(
+                rng.choice(["echo", "ask", "say", "say", "fail"]),
+                how=rng.choice(["call", "call", "submit"]),
+                pool=rng.choice(self.pools),
+                ms=rng.uniform(1, 40),
+                **{"priority": rng.randint(0, 10), "tenant": rng.choice(["", "red", "blue"]), **options},
+            )
+            for _ in range(count)
+        ]
+
+    def executed(self) -> list[str]:
+        """Return the nonce of each execution, as the MCP servers wrote them down."""
+        return [line["nonce"] for line in read_lines(self.ledger_file)]
+
+    def servers(self) -> set[int]:
+        """Return the MCP servers that have run a tool, by process id."""
+        return {line["pid"] for line in read_lines(self.ledger_file)}
+
+    async def running(self) -> int:
+        """Return how many requests are in workers' hands."""
+        counts = [status.running for pool in self.pools if (status := await self.store.status(pool))]
+        return sum(counts)
+
+    # -- the end -------------------------------------------------------------------------------------------
+
+    async def finish(self) -> None:
+        """Wait until every producer has its outcomes and nothing is open in the store."""
+        for producer in self._producers:
+            if producer.name in self._killed:
+                continue
+            assert producer.popen.stdin is not None
+            producer.popen.stdin.close()
+            await until(lambda one=producer: one.ended, END_WITHIN)
+            assert producer.popen.returncode == 0, producer.said()
+        await until(self._at_rest, END_WITHIN)
+
+    async def _at_rest(self) -> bool:
+        for pool in self.pools:
+            status = await self.store.status(pool)
+            if status and (status.running or status.delayed or any(status.waiting.values())):
+                return False
+        return True
+
+    async def verdict(self) -> checker.Evidence:
+        """End everything, and fail if what was written down proves a fault; return it."""
+        await self.finish()
+        stored = [record for pool in self.pools for record in await self._stored(pool)]
+        await self._stop()
+        with contextlib.closing(realredis.connect(self.url)) as client:
+            leaked = leak.delete_keys(client, self.namespace)
+        evidence = self._evidence(stored, leaked, leak.end_processes(self._left))
+        found = checker.faults(evidence)
+        assert not found, "\n".join(found)
+        return evidence
+
+    async def _stop(self) -> None:
+        for process in self._processes:
+            if process.stopped:
+                process.resume()
+            process.popen.terminate()
+        for process in self._processes:
+            await until(lambda one=process: one.ended, 10.0)
+            code = process.popen.returncode
+            assert code in {0, -signal.SIGKILL}, f"{process.name} ended with {code}:\n{process.said()}"
+
+    def _left(self) -> set[int]:
+        return leak.marked(str(self._folder))
+
+    def _evidence(self, stored: list[checker.Stored], leaked: list[str], left: list[str]) -> checker.Evidence:
+        sent: list[checker.Sent] = []
+        accepted: list[checker.Accepted] = []
+        outcomes: list[checker.Outcome] = []
+        for one in self._producers:
+            for event in one.events("sent"):
+                what = {key: event[key] for key in ("nonce", "tenant", "safe", "answer")}
+                sent.append(checker.Sent(producer=one.name, **what))
+            for event in one.events("accepted"):
+                accepted.append(checker.Accepted(event["id"], event["nonce"], one.name))
+            for event in one.events("outcome"):
+                what = {key: event[key] for key in ("id", "nonce", "code", "executed", "answer")}
+                outcomes.append(checker.Outcome(producer=one.name, **what))
+        return checker.Evidence(
+            sent, accepted, outcomes, self.executed(), stored, leaked, left, frozenset(self._killed)
+        )
+
+    async def _stored(self, pool: str) -> list[checker.Stored]:
+        shot = await snapshot.take(self.store, pool)
+        records = shot.records()
+        names = self._names()
+        told: dict[str, list[str]] = {}
+        for producer_id, name in names.items():
+            for reply in shot.replies(producer_id):
+                if reply["kind"] == b"outcome":
+                    told.setdefault(reply["id"].decode(), []).append(name)
+        _, standing = await self.store.lookup(pool, list(records))
+        return [
+            _stored(request_id, record, standing[request_id].outcome, told.get(request_id, []), names)
+            for request_id, record in records.items()
+        ]
+
+    def _names(self) -> dict[str, str]:
+        """Return each producer's id on the wire → its name here."""
+        return {
+            event["producer_id"]: one.name
+            for one in self._producers
+            for event in one.events("accepted")
+            if event["producer_id"]
+        }
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.store.link.close()
+        for process in self._processes:
+            if not process.ended:
+                process.kill()
+            if process.popen.stdin is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    process.popen.stdin.close()
+
+
+def _stored(
+    request_id: str, record: Mapping[str, str], outcome: Reply | None, told: list[str],
+    names: Mapping[str, str],
+) -> checker.Stored:  # fmt: skip
+    waiters = tuple(names.get(waiter, waiter) for waiter in record.get("waiters", "").split())
+    return checker.Stored(
+        id=request_id,
+        nonce=None,
+        state=record["state"],
+        tenant=record.get("tenant", ""),
+        waiters=waiters,
+        code=record.get("code", ""),
+        executed=record.get("executed", ""),
+        kept=outcome is not None,
+        told=tuple(told),
+        answer=_text(outcome),
+    )
+
+
+def _text(outcome: Reply | None) -> str | None:
+    """Return the text of an answer that was kept."""
+    if outcome is None or outcome.code not in checker.ANSWERS or outcome.chunks:
+        return None
+    text: str = unpack(outcome.body)["content"][0]["text"]
+    return text

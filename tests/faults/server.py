@@ -1,0 +1,55 @@
+"""The echo server with two slow tools that say their text again, so that an answer in flight has a name.
+
+    python tests/faults/server.py [--ledger FILE]
+
+`say(text, ms)` must not run twice, `ask(text, ms)` may: its annotations say so. Everything else is
+`tests/servers/echo.py`'s. It must never know who calls it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "servers"))
+
+import echo  # noqa: E402  # found by the line above
+
+SHAPE = echo.schema(text="string", ms="number")
+echo.TOOLS += [
+    {"name": "say", "description": "Say it after ms milliseconds.", "inputSchema": SHAPE},
+    {"name": "ask", "description": "The same.", "inputSchema": SHAPE, "annotations": echo.READS},
+]
+
+
+class Server(echo.Server):
+    """One connection."""
+
+    def call(self, rid: Any, params: dict[str, Any]) -> None:
+        if params.get("name") not in {"say", "ask"}:
+            super().call(rid, params)
+            return
+        arguments = params.get("arguments") or {}
+        self.record(params["name"], arguments)
+        cancel = self.cancels[rid] = threading.Event()
+        threading.Thread(target=self.later, args=(rid, arguments, cancel), daemon=True).start()
+
+    def later(self, rid: Any, arguments: dict[str, Any], cancel: threading.Event) -> None:
+        if not cancel.wait(arguments["ms"] / 1000):
+            self.text(rid, arguments["text"])
+        del self.cancels[rid]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--ledger")
+    Server("2025-06-18", parser.parse_args().ledger).serve()
+    os._exit(0)  # a call that still waits must not hold the process
+
+
+if __name__ == "__main__":
+    main()
