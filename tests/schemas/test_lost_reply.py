@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import realredis
-from altered import Clock
-from mcpweft_schemas import store as moves
+from altered import TEST_CLOCK, Clock, altered
 from mcpweft_schemas.connect import Link, StoreUnreachableError
 from mcpweft_schemas.outcome import Executed
 from mcpweft_schemas.script import script
@@ -38,10 +37,10 @@ class Cut:
 
     async def lose(self, move: str, call: Callable[[], Awaitable[Any]]) -> None:
         """Let `call`, which runs `move`, be carried out and its answer be lost."""
-        script = moves.script(move)
-        await self.pool.store.link.run("SCRIPT", "LOAD", script.text)
+        in_force = altered(TEST_CLOCK)(move)
+        await self.pool.store.link.run("SCRIPT", "LOAD", in_force.text)
         lost = self.proxy.severed
-        self.proxy.sever(script.sha)
+        self.proxy.sever(in_force.sha)
         with pytest.raises(StoreUnreachableError):
             await call()
         assert self.proxy.severed == lost + 1
