@@ -63,7 +63,9 @@ class Bench:
             "capabilities": [POOL],
         }
         servers = {"echo": {**echo, **(server or {})}}
-        return Config.model_validate({"namespace": self.namespace, "servers": servers, **settings(**sections)})
+        return Config.model_validate(
+            {"namespace": self.namespace, "servers": servers, **settings(**sections)}
+        )
 
     def rogue(self, server: dict[str, Any] | None = None, **sections: Any) -> Config:
         """A configuration whose one server misbehaves; what it is told to stop it writes into `note`."""

@@ -205,7 +205,9 @@ async def test_a_request_of_a_newer_version_is_left_for_a_newer_worker(bench: Be
 
 async def test_a_request_that_is_no_call_is_refused(bench: Bench) -> None:
     async with bench.worker():
-        reply = await bench.outcome(await bench.enqueue("echo", {"text": "x"}, extra=("method", "prompts/get")))
+        reply = await bench.outcome(
+            await bench.enqueue("echo", {"text": "x"}, extra=("method", "prompts/get"))
+        )
     assert (reply.code, reply.executed) == (Code.INVALID_ARGUMENTS, Executed.NO)
     assert "prompts/get" in what_of(reply)
 

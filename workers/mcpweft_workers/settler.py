@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mcpweft_schemas.connect import StoreUnreachableError
@@ -36,6 +36,8 @@ _OVERHEAD = 300  # bytes of an item beside its body, about
 class _Item:
     settlement: Settlement
     until: float
+    alone: bool = False
+    """Whether it was in a batch that the store rejected: it must not spoil another."""
 
     @property
     def size(self) -> int:
@@ -58,7 +60,7 @@ class Settler:
         self._clock = clock
         self._on_word = on_word
         self._waiting: deque[_Item] = deque()
-        self._sending = 0
+        self._open = 0
         self._news = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -66,12 +68,16 @@ class Settler:
     @property
     def backlog(self) -> int:
         """Items that the store has not answered yet."""
-        return len(self._waiting) + self._sending
+        return self._open
 
     def put(self, settlement: Settlement, until: float) -> None:
         """End a delivery; give up once the clock shows `until`."""
-        self._waiting.append(_Item(settlement, until))
+        self._open += 1
         self._empty.clear()
+        self._queue(_Item(settlement, until))
+
+    def _queue(self, item: _Item) -> None:
+        self._waiting.append(item)
         self._news.set()
 
     async def drained(self) -> None:
@@ -85,44 +91,47 @@ class Settler:
             await asyncio.sleep(0)  # what else ends in this turn comes along
             while batch := self._take():
                 await self._settle(batch)
-                self._sending = 0
             self._news.clear()
-            self._empty.set()
 
     def _take(self) -> list[_Item]:
         batch: list[_Item] = []
         size = 0
         while self._waiting and len(batch) < BATCH:
             size += self._waiting[0].size
-            if batch and size > BATCH_BYTES:
+            if batch and (size > BATCH_BYTES or self._waiting[0].alone):
                 break
             batch.append(self._waiting.popleft())
-        self._sending = len(batch)
+            if batch[-1].alone:
+                break
         return batch
 
     async def _settle(self, batch: list[_Item]) -> None:
-        while batch:
+        """Send a batch until it is answered, rejected, or past its time."""
+        binding = self._binding
+        while batch := self._still_alive(batch):
+            settlements = [item.settlement for item in batch]
             try:
-                words = await self._binding.store.settle(
-                    self._binding.capability,
-                    self._binding.identity.instance,
-                    [item.settlement for item in batch],
-                )
+                words = await binding.store.settle(binding.capability, binding.identity.instance, settlements)
             except StoreUnreachableError:
                 await asyncio.sleep(self._patience.next())
             except Exception as error:  # noqa: BLE001  # the store's own word on one item must not hold the rest
-                event(logging.ERROR, "not settled", pool=self._binding.capability, error=str(error))
-                if len(batch) > 1:
-                    for item in batch:
-                        await self._settle([item])
-                    return
-                await asyncio.sleep(self._patience.next())
+                event(logging.ERROR, "not settled", pool=binding.capability, error=str(error))
+                self._part(batch)
+                return
             else:
                 self._patience.reset()
                 for item, word in zip(batch, words, strict=True):
                     self._end(item, word)
                 return
-            batch = self._still_alive(batch)
+
+    def _part(self, batch: list[_Item]) -> None:
+        """Send the items of a rejected batch one by one, and one that is rejected again later."""
+        for item in batch:
+            if len(batch) > 1:
+                self._queue(replace(item, alone=True))
+            else:
+                again = replace(item, alone=True)
+                asyncio.get_running_loop().call_later(self._patience.next(), self._queue, again)
 
     def _still_alive(self, batch: list[_Item]) -> list[_Item]:
         now = self._clock()
@@ -132,5 +141,8 @@ class Settler:
         return [item for item in batch if item.until > now]
 
     def _end(self, item: _Item, word: Word | None) -> None:
+        self._open -= 1
         self._binding.held.pop(token(item.settlement), None)
         self._on_word(self._binding.capability, item.settlement, word)
+        if not self._open:
+            self._empty.set()

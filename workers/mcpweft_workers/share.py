@@ -39,7 +39,6 @@ class Share:
 
     async def run(self) -> None:
         """Look and divide until cancelled."""
-        self._slots.resize(0)
         await self._binding.joined.wait()
         first = True
         while True:

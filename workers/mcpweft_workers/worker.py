@@ -85,7 +85,9 @@ class Worker:
         loop = asyncio.get_running_loop()
         self.gate = Gate(Breaker(plan.breaker, rng, clock()), clock, loop, self._on_breaker)
         self.gate.close("session", "connecting to the server")
-        self.slots = Slots(plan.concurrency, dict.fromkeys(plan.capabilities, 1.0), self.gate.room)
+        # What is shared is taken once it is known who shares it.
+        slots = 0 if plan.shares else plan.concurrency
+        self.slots = Slots(slots, dict.fromkeys(plan.capabilities, 1.0), self.gate.room)
         self._bindings = {name: self._bind(name, epoch) for name in plan.capabilities}
         self._settlers = {name: self._settler(binding) for name, binding in self._bindings.items()}
         self._progress = Progress(clock, self.metrics.told)

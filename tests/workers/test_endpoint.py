@@ -1,0 +1,79 @@
+"""The worker's HTTP endpoint: what each path says, and what a rude client gets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from mcpweft_workers.endpoint import Endpoint
+from waiting import until
+
+if TYPE_CHECKING:
+    from workbench import Bench
+
+
+async def ask(port: int, request: bytes) -> tuple[int, bytes]:
+    """Send raw bytes; return the status and the body."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    answer = b""
+    with suppress(ConnectionError):  # it may hang up on what it has not read
+        writer.write(request)
+        await writer.drain()
+        answer = await reader.read()
+    writer.close()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return (int(head.split(b" ")[1]) if head else 0), body
+
+
+async def get(port: int, path: str) -> tuple[int, bytes]:
+    return await ask(port, f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+
+
+async def test_a_worker_says_that_it_lives_whether_it_is_ready_and_what_it_counted(bench: Bench) -> None:
+    async with bench.worker(port=0) as worker:
+        port = worker.endpoint.port
+        assert (await get(port, "/healthz"))[0] == 200
+        status, body = await get(port, "/readyz")
+        assert (status, json.loads(body)) == (200, {"ready": True, "state": "READY", "reason": ""})
+        status, body = await get(port, "/metrics?x=1")
+        assert status == 200
+        assert b"mcpweft_worker_slots_busy" in body
+        assert (await get(port, "/other"))[0] == 404
+
+
+async def test_a_draining_worker_lives_and_is_not_ready(bench: Bench) -> None:
+    async with bench.worker(port=0) as worker:
+        await bench.enqueue("sleep", {"ms": 1000})
+        await until(lambda: worker.runner.in_flight)
+        worker.stop()
+        status, body = await get(worker.endpoint.port, "/readyz")
+        assert (status, json.loads(body)["ready"]) == (503, False)
+        assert (await get(worker.endpoint.port, "/healthz"))[0] == 200
+
+
+async def test_a_worker_whose_server_is_down_is_not_ready_and_says_why(bench: Bench) -> None:
+    worker = bench.make(bench.config({"command": "/nonexistent/mcp", "args": []}), port=0)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(worker.run())
+        await until(lambda: worker.session.reason)
+        status, body = await get(worker.endpoint.port, "/readyz")
+        assert status == 503
+        assert "nonexistent" in json.loads(body)["reason"]
+        worker.stop()
+
+
+async def test_what_is_no_request_harms_nobody() -> None:
+    async with Endpoint("127.0.0.1", 0, ready=lambda: {"ready": True}, metrics=lambda: b"") as endpoint:
+        assert (await ask(endpoint.port, b"POST /healthz HTTP/1.1\r\n\r\n"))[0] == 404
+        assert (await ask(endpoint.port, b"\r\n\r\n"))[0] == 404
+        assert (await ask(endpoint.port, b"x" * 200_000))[0] == 0
+        assert (await get(endpoint.port, "/healthz"))[0] == 200
+
+
+async def test_a_client_that_says_nothing_holds_nothing_up_at_the_end() -> None:
+    async with Endpoint("127.0.0.1", 0, ready=lambda: {"ready": True}, metrics=lambda: b"") as endpoint:
+        _, writer = await asyncio.open_connection("127.0.0.1", endpoint.port)
+        await until(lambda: endpoint._open)
+    writer.close()

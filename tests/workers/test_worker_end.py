@@ -1,0 +1,159 @@
+"""How a worker ends: by a signal, by two, and by what it must not leave behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from mcpweft_schemas.outcome import Code, Executed
+from waiting import until, until_sync
+from workbench import POOL, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from workbench import Bench
+
+PROGRAM = """
+import json, sys
+from mcpweft_schemas.config import Config
+from mcpweft_workers.entry import WorkerOptions, run_worker
+config, url = json.loads(sys.argv[1]), sys.argv[2]
+sys.exit(run_worker(WorkerOptions(config=Config.model_validate(config), store_url=url, server="echo")))
+"""
+
+
+@contextmanager
+def process(bench: Bench, folder: Path, grace: float = 10.0) -> Generator[subprocess.Popen[bytes]]:
+    """A worker in a process of its own, with its log in `folder`."""
+    config = bench.config(worker={"grace": grace}).model_dump_json(exclude_unset=True)
+    with (folder / "log").open("wb") as log:
+        child = subprocess.Popen([sys.executable, "-c", PROGRAM, config, bench.url], stderr=log)
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.wait()
+
+
+async def usable(bench: Bench) -> bool:
+    status = await bench.store.status(POOL)
+    return status is not None and bool(status.usable)
+
+
+async def gone(bench: Bench) -> bool:
+    status = await bench.store.status(POOL)
+    return status is not None and not status.members and not status.alive and not status.usable
+
+
+def servers_of(pid: int) -> list[int]:
+    """The child processes of a worker."""
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, check=False).stdout
+    return [int(line) for line in found.split()]
+
+
+def lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def test_sigterm_lets_what_runs_finish_and_takes_nothing_more(bench: Bench, tmp_path: Path) -> None:
+    with process(bench, tmp_path) as child:
+        await until(lambda: usable(bench), within=15.0)
+        running = await bench.enqueue("sleep", {"ms": 600})
+        await until(lambda: len(bench.executed()) == 1)
+        servers = servers_of(child.pid)
+        child.terminate()
+        await until(lambda: draining(bench))
+        later = await bench.enqueue("echo", {"text": "later"})
+        assert text_of(await bench.outcome(running)) == "done"
+        code = await asyncio.to_thread(child.wait, 10)
+        assert await bench.state(later) == "queued"
+        assert await gone(bench)
+    assert code == 0
+    assert servers
+    until_sync(lambda: not any(lives(pid) for pid in servers))
+
+
+async def draining(bench: Bench) -> bool:
+    status = await bench.store.status(POOL)
+    return status is not None and not status.usable
+
+
+async def test_the_graces_end_gives_back_what_still_runs(bench: Bench, tmp_path: Path) -> None:
+    with process(bench, tmp_path, grace=0.3) as child:
+        await until(lambda: usable(bench), within=15.0)
+        safe = await bench.enqueue("sleep", {"ms": 20_000})
+        unsafe = await bench.enqueue("progress", {"steps": 1, "ms": 20_000})
+        await until(lambda: len(bench.executed()) == 2)
+        child.terminate()
+        reply = await bench.outcome(unsafe)
+        assert await asyncio.to_thread(child.wait, 10) == 0
+        assert await bench.state(safe) == "delayed"  # due at once, for any other worker
+        assert (await bench.seen(safe)).attempts[0].cause == "SHUTTING_DOWN"
+    assert (reply.code, reply.executed, reply.cause) == (
+        Code.OUTCOME_UNKNOWN,
+        Executed.MAYBE,
+        "SHUTTING_DOWN",
+    )
+
+
+async def test_a_second_signal_ends_at_once(bench: Bench, tmp_path: Path) -> None:
+    with process(bench, tmp_path, grace=30.0) as child:
+        await until(lambda: usable(bench), within=15.0)
+        request_id = await bench.enqueue("sleep", {"ms": 20_000})
+        await until(lambda: len(bench.executed()) == 1)
+        child.send_signal(signal.SIGINT)
+        await until(lambda: draining(bench))
+        child.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(child.wait, 4) == 0
+        assert await bench.state(request_id) == "delayed"
+        assert await gone(bench)
+
+
+async def test_a_killed_worker_leaves_no_server(bench: Bench, tmp_path: Path) -> None:
+    with process(bench, tmp_path) as child:
+        await until(lambda: usable(bench), within=15.0)
+        servers = servers_of(child.pid)
+        child.kill()
+        child.wait()
+    assert servers
+    until_sync(lambda: not any(lives(pid) for pid in servers))
+
+
+async def test_a_worker_ends_while_the_store_is_away(own_bench: Bench) -> None:
+    from severing import Severing  # noqa: PLC0415  # used here only
+
+    async with Severing(own_bench.url) as way:
+        worker = own_bench.make(own_bench.config(worker={"grace": 0.2}), url=way.url)
+        life = asyncio.create_task(worker.run())
+        await until(lambda: worker.readiness()["ready"], within=15.0)
+        pid = worker.session.pids
+        assert pid is not None
+        await way.shut()
+        worker.stop()
+        worker.stop()
+        async with asyncio.timeout(12):
+            await life
+        await until(lambda: not lives(pid))
+
+
+async def test_a_log_line_names_the_request_and_never_its_arguments(bench: Bench, tmp_path: Path) -> None:
+    with process(bench, tmp_path) as child:
+        await until(lambda: usable(bench), within=15.0)
+        request_id = await bench.enqueue("echo", {"text": "my secret"})
+        await bench.outcome(request_id)
+        child.terminate()
+        await asyncio.to_thread(child.wait, 10)
+    log = (tmp_path / "log").read_text()
+    assert request_id in log
+    assert "secret" not in log
