@@ -11,12 +11,12 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from arq.connections import ArqRedis, RedisSettings, create_pool
-
-from mcpweft_coordinator.duties import pack, queue_of, unpack
+from mcpweft_coordinator.duties import connect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from arq.connections import ArqRedis
 
 _EXPIRES_S = 60  # a command that nobody ran by then is not wanted any more
 
@@ -52,15 +52,10 @@ class Admin:
         return await job.result(timeout=within_s, poll_delay=0.1)
 
     async def __aenter__(self) -> Self:
-        self._pool = await create_pool(
-            RedisSettings.from_dsn(self._url),
-            job_serializer=pack,
-            job_deserializer=unpack,
-            default_queue_name=queue_of(self._namespace),
-        )
+        self._pool = await connect(self._url, self._namespace)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         pool, self._pool = self._pool, None
         if pool is not None:
-            await cast("Any", pool).aclose()
+            await cast("Any", pool).aclose(close_connection_pool=True)

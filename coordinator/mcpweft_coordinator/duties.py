@@ -33,7 +33,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any, cast
 
 import msgpack
-from arq.connections import RedisSettings
+from arq.connections import ArqRedis, RedisSettings, create_pool
 from arq.cron import cron
 from arq.worker import Worker, func
 
@@ -83,6 +83,16 @@ def control_of(url: str, control_url: str | None) -> str | None:
     return url if url.startswith(("redis://", "rediss://", "unix://")) else None
 
 
+async def connect(control_url: str, namespace: str) -> ArqRedis:
+    """Return arq's way to a namespace's queue; who asks for it closes it."""
+    return await create_pool(
+        RedisSettings.from_dsn(control_url),
+        job_serializer=pack,
+        job_deserializer=unpack,
+        default_queue_name=queue_of(namespace),
+    )
+
+
 class Duties:
     """One coordinator's part in the duties of the fleet; `run` it in a task that somebody owns."""
 
@@ -118,21 +128,40 @@ class Duties:
         """Do duties until cancelled; where the store is away, try again after a pause."""
         failures = 0
         while True:
-            worker = self._worker()
             try:
-                await worker.async_run()
+                await self._serve()
             except Exception as error:  # noqa: BLE001  # arq lets out whatever its connection raises
                 failures += 1
                 LOG.warning("duties interrupted", extra={"fields": {"error": repr(error)}})
-            finally:
-                # In a task of its own: arq cancels and awaits its jobs there.
-                closing = asyncio.ensure_future(worker.close())
-                await asyncio.wait({closing}, timeout=_CLOSE_S)
-                if closing.done() and not closing.cancelled():
-                    closing.exception()  # the connection may be gone: that is why it is closed
             await asyncio.sleep(self._rng.uniform(0.5, 1.0) * min(_LONGEST_PAUSE_S, 2**failures))
 
-    def _worker(self) -> Worker:
+    async def _serve(self) -> None:
+        """Run one arq worker until its connection fails."""
+        pool = await connect(self._url, self._store.namespace)
+        worker = self._worker(pool)
+        try:
+            await worker.async_run()
+        finally:
+            # In a task of its own, since this one may be cancelled. Not by arq's own close: it calls what
+            # redis-py has deprecated, and leaves its connections open where that is an error.
+            closing = asyncio.ensure_future(self._close(worker, pool))
+            await asyncio.wait({closing}, timeout=_CLOSE_S)
+            if closing.done() and not closing.cancelled():
+                closing.exception()  # the connection may be gone: that is why it is closed
+
+    @staticmethod
+    async def _close(worker: Worker, pool: ArqRedis) -> None:
+        jobs = set(worker.tasks.values())
+        for job in jobs:
+            job.cancel()
+        try:
+            if jobs:
+                await asyncio.wait(jobs, timeout=_CLOSE_S / 2)
+            await pool.delete(worker.health_check_key)
+        finally:
+            await cast("Any", pool).aclose(close_connection_pool=True)
+
+    def _worker(self, pool: ArqRedis) -> Worker:
         name = f"mcpweft:{self._store.namespace}:purge_members"
         tick: Any = self._purge_members
         return Worker(
@@ -140,8 +169,7 @@ class Duties:
                        func(cast("Any", self.purge_dead), name="purge_dead")],
             cron_jobs=[cron(tick, name=name, keep_result=_KEEP_RESULT_S, max_tries=1, unique=True,
                             timeout=_JOB_S, **self._schedule)],
-            redis_settings=RedisSettings.from_dsn(self._url),
-            queue_name=queue_of(self._store.namespace),
+            redis_pool=pool, queue_name=queue_of(self._store.namespace),
             health_check_key=f"{queue_of(self._store.namespace)}:health:{self._holder}",
             health_check_interval=60, handle_signals=False, max_tries=1, retry_jobs=False,
             allow_abort_jobs=False, job_timeout=_JOB_S, keep_result=_KEEP_RESULT_S, poll_delay=_POLL_S,

@@ -11,8 +11,6 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from mcpweft_schemas.connect import Link
 from mcpweft_schemas.store import Store
 from mcpweft_schemas.sweeper import LEASE, Policy, Sweeper
@@ -121,7 +119,7 @@ async def test_a_stopped_leader_is_followed_and_refused_when_it_wakes_up(pool: P
             leader.process.send_signal(signal.SIGCONT)
             await until(lambda: leader.told("following"))
             assert (await pool.store.sweep(pool.capability, old)).word is Word.STALE
-            assert (await pool.store.seal(pool.capability, old)).word is Word.STALE
+            assert await pool.store.seal(pool.capability, old) is Word.STALE
             assert other.figures.leading
             assert other.figures.terms == 1
 
@@ -183,13 +181,12 @@ async def get(port: int, path: str) -> tuple[int, str]:
     return int(answer.split()[1]), answer
 
 
-@pytest.mark.parametrize("words", [("--port", "0")])
-async def test_a_coordinator_whose_store_is_away_lives_and_is_not_ready(
-    tmp_path: Path, words: tuple[str, ...]
-) -> None:
-    async with Link.to("redis://127.0.0.1:1") as link:
-        async with coordinator(Store(link, "nowhere"), tmp_path, *words) as lonely:
-            await until(lambda: lonely.told("listening") and lonely.told("cut"), within=15)
-            assert (await get(lonely.told("listening")[0]["port"], "/healthz"))[0] == 200
-            assert (await get(lonely.told("listening")[0]["port"], "/readyz"))[0] == 503
-            assert await lonely.stop() == 0
+async def test_a_coordinator_whose_store_is_away_lives_and_is_not_ready(tmp_path: Path) -> None:
+    async with (
+        Link.to("redis://127.0.0.1:1") as link,
+        coordinator(Store(link, "nowhere"), tmp_path, "--port", "0") as lonely,
+    ):
+        await until(lambda: lonely.told("listening") and lonely.told("cut"), within=15)
+        assert (await get(lonely.told("listening")[0]["port"], "/healthz"))[0] == 200
+        assert (await get(lonely.told("listening")[0]["port"], "/readyz"))[0] == 503
+        assert await lonely.stop() == 0
