@@ -103,6 +103,16 @@ async def test_a_hundred_calls_at_once_are_not_mixed_up() -> None:
         assert [text(answer) for answer in await asyncio.gather(*calls)] == [f"{n}" for n in range(100)]
 
 
+async def test_a_progress_callback_that_raises_costs_only_itself(caplog: pytest.LogCaptureFixture) -> None:
+    def spoil(_done: float, _total: float | None, _said: str | None) -> None:
+        raise RuntimeError("spoilt")
+
+    async with hold(stdio("echo.py")) as session:
+        answer = await session.call("progress", {"steps": 3, "ms": 1}, timeout=5, on_progress=spoil)
+        assert text(answer) == "done"
+    assert caplog.text.count("RuntimeError: spoilt") == 1
+
+
 async def test_the_first_to_see_a_failure_clears_ready() -> None:
     async with hold(stdio("echo.py")) as session:
         await failure(session, "crash")

@@ -139,6 +139,24 @@ def test_a_killed_worker_leaves_no_server_and_no_grandchild(how: str, tmp_path: 
     until_sync(lambda: not any(alive(pid) for pid in pids), within=3)
 
 
+def test_a_worker_killed_while_its_server_starts_leaves_none(tmp_path: Path) -> None:
+    mark = str(tmp_path / "note")
+    server = [sys.executable, str(HERE / "rogue.py"), "--start", "mute", "--note", mark]
+    with subprocess.Popen([sys.executable, str(HERE / "bearer.py"), *server]) as worker:
+        try:
+            until_sync(lambda: _running(mark) >= 2)  # the worker, its watch, and soon the server
+        finally:
+            worker.kill()
+    until_sync(lambda: _running(mark) == 0, within=3)
+
+
+async def test_closing_while_connecting_leaves_no_process(tmp_path: Path) -> None:
+    mark = str(tmp_path / "note")
+    async with hold(stdio("rogue.py", "--start", "mute", "--note", mark, close_grace=0.1), ready=False):
+        await until(lambda: _running(mark) == 2)
+    await until(lambda: _running(mark) == 0)
+
+
 async def test_a_cancelled_close_kills_at_once() -> None:
     session = Session(stdio("rogue.py", "--start", "stubborn", close_grace=30), rng=random.Random(7))
     task = asyncio.create_task(session.run())
@@ -163,6 +181,14 @@ async def test_no_file_descriptor_is_left_behind_by_many_lives() -> None:
             await asyncio.wait_for(session.ready.wait(), 5)
         assert _descriptors() <= before
         assert session.connects == 4
+
+
+def _running(mark: str) -> int:
+    """Count the processes that have `mark` in their command line."""
+    shown = subprocess.run(
+        ["ps", "-e", "-ww", "-o", "stat=", "-o", "args="], capture_output=True, text=True, check=True
+    ).stdout
+    return sum(mark in line and not line.startswith("Z") for line in shown.splitlines())
 
 
 def _descriptors() -> int:
