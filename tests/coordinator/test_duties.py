@@ -16,7 +16,7 @@ from mcpweft_schemas.store import Store
 from waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, Callable
 
     from pool import Pool
 
@@ -27,7 +27,7 @@ EACH_SECOND = {"second": set(range(60))}
 @asynccontextmanager
 async def duties(
     store: Store, holder: str, schedule: dict[str, set[int]], told: Callable[[str], None] | None = None
-) -> AsyncIterator[None]:
+) -> AsyncGenerator[None]:
     async with Link.to(store.link.url) as link:
         one = Duties(
             Store(link, store.namespace), store.link.url, holder, random.Random(1), schedule=schedule,

@@ -58,14 +58,14 @@ async def test_the_wanted_number_of_workers_runs_and_serves_and_the_table_says_s
     pool: Pool, launchers: Launchers
 ) -> None:
     running = launchers.start(config_of({"workers": 2}))
-    assert running.view.state is CrewState.STARTING
+    assert running.launcher.views()[0].state is CrewState.STARTING
     await up(running, 2)
     request_id = await pool.accept()
     await until(lambda: _is(pool, request_id, State.DONE))
     await until(lambda: running.view.tools == 2)
-    assert running.view.state is CrewState.UP
-    assert (running.view.name, running.view.kind, running.view.wanted) == ("echo", "stdio", 2)
-    assert running.view.reason == ""
+    view = running.view
+    assert (view.name, view.kind, view.wanted) == ("echo", "stdio", 2)
+    assert (view.state, view.reason) == (CrewState.UP, "")
 
 
 async def test_a_killed_workers_request_is_told_at_once_and_a_new_worker_starts(

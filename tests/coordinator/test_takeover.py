@@ -18,7 +18,7 @@ from mcpweft_schemas.word import Word
 from waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
     from pathlib import Path
 
     from pool import Pool
@@ -56,7 +56,7 @@ class Process:
 
 
 @asynccontextmanager
-async def coordinator(store: Store, folder: Path, *words: str) -> AsyncIterator[Process]:
+async def coordinator(store: Store, folder: Path, *words: str) -> AsyncGenerator[Process]:
     process = Process(
         await asyncio.create_subprocess_exec(
             sys.executable, "-m", "mcpweft.cli.main", "coordinator",
@@ -71,7 +71,7 @@ async def coordinator(store: Store, folder: Path, *words: str) -> AsyncIterator[
 
 
 @asynccontextmanager
-async def follower(store: Store) -> AsyncIterator[Sweeper]:
+async def follower(store: Store) -> AsyncGenerator[Sweeper]:
     async with Link.to(store.link.url) as link:
         sweeper = Sweeper(
             Store(link, store.namespace), "coordinator.follower", Policy(), clock=time.monotonic,

@@ -26,7 +26,7 @@ from pool import Pool
 from waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 
     from mcpweft_schemas.store import Reader
     from realredis import RedisServer
@@ -90,7 +90,7 @@ async def parties(store_url: str, namespace: str) -> AsyncIterator[Parties]:
 
 
 @contextlib.asynccontextmanager
-async def beating(pool: Pool, reader: Reader, every: float = 0.1) -> AsyncIterator[None]:
+async def beating(pool: Pool, reader: Reader, every: float = 0.1) -> AsyncGenerator[None]:
     async def beat() -> None:
         while True:
             with contextlib.suppress(FabricError):
