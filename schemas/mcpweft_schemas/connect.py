@@ -7,6 +7,7 @@ happened, and only a move knows how to ask again.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import parse_qs, urlsplit
@@ -54,8 +55,11 @@ class StoreRefusedError(ConnectionFailedError):
 
 
 def _options() -> dict[str, Any]:
+    # Given a socket_timeout, redis-py sends within asyncio.wait_for, which on Python 3.11 swallows a cancel
+    # that arrives as the last byte goes out. So it gets none, and the bound is an asyncio.timeout of our own.
     options: dict[str, Any] = {
         "retry": Retry(NoBackoff(), 0),
+        "socket_timeout": None,
         "socket_connect_timeout": 3.0,
         "decode_responses": False,
         "protocol": 2,  # the answers' shapes differ in RESP3, and its default has changed between versions
@@ -77,9 +81,10 @@ class Waiter:
     async def run(self, *command: Any) -> Any:
         """Run a command that may block up to `BLOCK_S`; raise StoreUnreachableError on a broken link."""
         try:
-            if self._id is None:
-                self._id = int(await self._client.execute_command("CLIENT", "ID"))
-            return await self._client.execute_command(*command)
+            async with asyncio.timeout(_BLOCKING_TIMEOUT_S):
+                if self._id is None:
+                    self._id = int(await self._client.execute_command("CLIENT", "ID"))
+                return await self._client.execute_command(*command)
         except Exception as error:
             self._id = None
             raise _named(error) from error
@@ -148,13 +153,13 @@ class Link:
             )
         tcp = {} if scheme == "unix" else _keepalive()
 
-        def client(timeout: float, **more: Any) -> Any:
-            return aioredis.Redis.from_url(url, socket_timeout=timeout, **_options(), **tcp, **extra, **more)
+        def client(**more: Any) -> Any:
+            return aioredis.Redis.from_url(url, **_options(), **tcp, **extra, **more)
 
         return cls(
             url,
-            client(_COMMAND_TIMEOUT_S),
-            lambda _: client(_BLOCKING_TIMEOUT_S, single_connection_client=True),
+            client(),
+            lambda _: client(single_connection_client=True),
         )
 
     @property
@@ -168,7 +173,8 @@ class Link:
         A script's own error answer comes as redis-py's ResponseError (NoScriptError among them).
         """
         try:
-            return await self._client.execute_command(*command)
+            async with asyncio.timeout(_COMMAND_TIMEOUT_S):
+                return await self._client.execute_command(*command)
         except Exception as error:
             named = _named(error)
             if named is error:
@@ -203,9 +209,7 @@ class Link:
 def _cluster(url: str, plain: str, extra: dict[str, Any]) -> Link:
     from redis.asyncio.cluster import RedisCluster  # noqa: PLC0415  # slow to import and rarely needed
 
-    cluster = cast(
-        "Any", RedisCluster.from_url(plain, socket_timeout=_COMMAND_TIMEOUT_S, **_cluster_options(), **extra)
-    )
+    cluster = cast("Any", RedisCluster.from_url(plain, **_cluster_options(), **extra))
 
     def waiter(key: str) -> Any:
         node = cluster.get_node_from_key(key)
@@ -218,7 +222,6 @@ def _cluster(url: str, plain: str, extra: dict[str, Any]) -> Link:
             port=node.port,
             username=parts.username,
             password=parts.password,
-            socket_timeout=_BLOCKING_TIMEOUT_S,
             single_connection_client=True,
             **more,
         )
@@ -227,7 +230,12 @@ def _cluster(url: str, plain: str, extra: dict[str, Any]) -> Link:
 
 
 def _cluster_options() -> dict[str, Any]:
-    return {"socket_connect_timeout": 3.0, "cluster_error_retry_attempts": 0, "protocol": 2} | _keepalive()
+    return {
+        "socket_timeout": None,
+        "socket_connect_timeout": 3.0,
+        "cluster_error_retry_attempts": 0,
+        "protocol": 2,
+    } | _keepalive()
 
 
 def _sentinel(url: str, extra: dict[str, Any]) -> Link:
@@ -249,6 +257,6 @@ def _sentinel(url: str, extra: dict[str, Any]) -> Link:
     sentinel: Any = cast("Any", Sentinel)(addresses, sentinel_kwargs=watch | {"socket_connect_timeout": 3.0})
     return Link(
         url,
-        sentinel.master_for(service, socket_timeout=_COMMAND_TIMEOUT_S, **options),
-        lambda _: sentinel.master_for(service, socket_timeout=_BLOCKING_TIMEOUT_S, **options),
+        sentinel.master_for(service, **options),
+        lambda _: sentinel.master_for(service, **options),
     )
