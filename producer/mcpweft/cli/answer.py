@@ -74,7 +74,8 @@ def result_json(result: Result) -> dict[str, Any]:
 def error_json(error: McpweftError) -> dict[str, Any]:
     """Return an error as JSON shows it; a tool's own error keeps what the tool said."""
     said = getattr(error, "result", None)
-    whole = result_json(said) if said is not None else {"ok": False, "id": error.request_id}
+    attempts = attempts_json(error.attempts)
+    whole = result_json(said) if said else {"ok": False, "id": error.request_id, "attempts": attempts}
     return {**whole, "error": problem(error)}
 
 

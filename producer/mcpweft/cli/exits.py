@@ -39,6 +39,10 @@ TERMINATED = 143
 """What a command that SIGTERM ended says, by custom: 128 and the signal's number."""
 
 
+class TerminatedError(Exception):
+    """SIGTERM ended the command, after it had taken back what it asked for."""
+
+
 class UsageError(Exception):
     """The command line is wrong; the text says what and how to write it."""
 
@@ -77,17 +81,20 @@ def exit_of(error: BaseException) -> int:
     """Return the exit code that stands for `error`."""
     match error:
         case ConnectionFailedError() if _raised_in(error) == "mcpweft_schemas.locate":
-            return Exit.NO_FABRIC
+            code: int = Exit.NO_FABRIC
         case McpweftError():
-            return _BY_CODE.get(error.code, Exit.FAILED)
+            code = _BY_CODE.get(error.code, Exit.FAILED)
         case KeyboardInterrupt():
-            return Exit.INTERRUPTED
+            code = Exit.INTERRUPTED
+        case TerminatedError():
+            code = TERMINATED
         case BrokenPipeError():
-            return Exit.PIPE
+            code = Exit.PIPE
         case UsageError() | ImportError():
-            return Exit.USAGE
+            code = Exit.USAGE
         case _:
-            return Exit.FAILED
+            code = Exit.FAILED
+    return code
 
 
 def _raised_in(error: BaseException) -> str:
@@ -105,6 +112,8 @@ def message_of(error: BaseException, extra: str | None = None) -> str:
             return str(error)
         case KeyboardInterrupt():
             return "Interrupted."
+        case TerminatedError():
+            return "Terminated."
         case ImportError() if text := _missing(error, extra):
             return text
         case OSError(filename=str(filename), strerror=str(reason)):
@@ -135,15 +144,4 @@ def problem(error: McpweftError) -> dict[str, object]:
         "executed": error.executed.value,
         "retryable": error.retryable,
         "retry_after": error.retry_after,
-        "id": error.request_id,
-        "attempts": [
-            {
-                "server": attempt.server,
-                "worker": attempt.worker,
-                "cause": str(attempt.cause),
-                "executed": attempt.executed.value,
-                "took_ms": attempt.took_ms,
-            }
-            for attempt in error.attempts
-        ],
     }

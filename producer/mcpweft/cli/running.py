@@ -9,14 +9,12 @@ import asyncio
 import signal
 from typing import TYPE_CHECKING, TypeVar
 
+from mcpweft.cli.exits import TerminatedError
+
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 T = TypeVar("T")
-
-
-class TerminatedError(Exception):
-    """SIGTERM ended the command, after it had cleaned up."""
 
 
 def run(work: Coroutine[None, None, T]) -> T:
