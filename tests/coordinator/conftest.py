@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from launching import POOL, Launchers
-from mcpweft_schemas.connect import Link
-from mcpweft_schemas.store import Store
-from pool import Pool
+pytest.register_assert_rewrite("pool")  # before the first import of it
+
+from launching import POOL, Launchers  # noqa: E402  # after the registration above
+from mcpweft_schemas.connect import Link  # noqa: E402  # after the registration above
+from mcpweft_schemas.store import Store  # noqa: E402  # after the registration above
+from pool import Pool  # noqa: E402  # after the registration above
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
