@@ -153,7 +153,10 @@ class Director:
         ]
         if not busy:
             return  # nobody is in the middle of anything just now: strike at the next look
-        worker = max(busy, key=lambda each: each.in_flight or 0)
+        # One whose calls take a while really holds them when it dies.
+        slow = ("git", "everything") if whole_worker else ("everything", "git")
+        ranks = {name: rank for rank, name in enumerate(reversed(slow), start=1)}
+        worker = max(busy, key=lambda each: (ranks.get(each.server, 0), each.in_flight or 0))
         pid = worker.pid if whole_worker else self._server_of(worker)
         if pid is None:
             return
