@@ -1,7 +1,8 @@
-"""A way between a client and its store that can lose an answer on purpose: the command is carried out, unheard.
+"""A way between a client and its store that can lose an answer on purpose: the command is carried out,
+unheard.
 
-Above stand tests of lost replies. Below: plain TCP. It must never know what a command means: a test gives the
-bytes by which it is known, such as a script's hash.
+Above stand tests of lost replies. Below: plain TCP. It must never know what a command means: a test gives
+the bytes by which it is known, such as a script's hash.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Severing:
-    """A proxy before one server; `sever` arms it, `shut` and `reopen` take the server away and bring it back."""
+    """A proxy before one server: `sever` arms it, `shut` takes the server away, `reopen` brings it back."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -26,6 +27,8 @@ class Severing:
         self._marks: list[bytes] = []
         self._open: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self.commands = 0
+        """Commands that went to the server."""
         self.severed = 0
         """Answers that were lost."""
         self.port = 0
@@ -81,8 +84,8 @@ class Severing:
             finally:
                 there.cancel()
                 back.cancel()
-                await asyncio.gather(there, back, return_exceptions=True)
-        except OSError:
+                await asyncio.wait((there, back))
+        except (OSError, asyncio.CancelledError):  # streams report a handler that was cancelled as an error
             pass
         finally:
             self._tasks.discard(task)
@@ -95,6 +98,7 @@ class Severing:
     ) -> None:
         with suppress(OSError):
             while data := await client.read(1 << 16):
+                self.commands += data.startswith(b"*")  # clients write a small command in one piece
                 for mark in self._found(data):
                     self._marks.remove(mark)
                     self.severed += 1

@@ -1,6 +1,7 @@
 """A worker between a real store and a real MCP server, in this process, and what tests do with it.
 
-Above stand the tests of the worker's doers. `Bench` enqueues, reads outcomes from the records, and starts workers.
+Above stand the tests of the worker's doers. `Bench` enqueues, reads outcomes from the records, and starts
+workers.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from mcpweft_workers.worker import Worker
 from waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from mcpweft_schemas.store import Inspection
 
@@ -81,7 +82,7 @@ class Bench:
         )
 
     @asynccontextmanager
-    async def worker(self, config: Config | None = None, **options: Any) -> AsyncIterator[Worker]:
+    async def worker(self, config: Config | None = None, **options: Any) -> AsyncGenerator[Worker]:
         """A worker that takes work, until the block is left."""
         worker = self.make(config, **options)
         async with asyncio.TaskGroup() as group:
@@ -100,7 +101,13 @@ class Bench:
     async def enqueue_many(
         self, calls: list[tuple[str, dict[str, Any]]], pool: str = POOL, **more: Any
     ) -> list[str]:
-        given = {"timeout_ms": 30_000, "flags": "s", "keep_ms": 60_000, "klass": Class.NORMAL, **more}
+        given: dict[str, Any] = {
+            "timeout_ms": 30_000,
+            "flags": "s",
+            "keep_ms": 60_000,
+            "klass": Class.NORMAL,
+            **more,
+        }
         items = [
             Submission(
                 id=f"{pool}~{uuid.uuid4().hex}", tool=tool, body=pack_request(arguments, None), **given

@@ -1,4 +1,4 @@
-"""The settler: nothing that a server answered is lost while the worker lives, and nothing is written twice."""
+"""The settler: what a server answered is not lost while the worker lives, and nothing is written twice."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mcpweft_schemas.outcome import Code
 from mcpweft_workers.share import part_of
@@ -64,7 +64,7 @@ def test_the_parts_of_a_shared_server_add_up() -> None:
 
 async def test_workers_of_one_http_server_share_its_concurrency(bench: Bench) -> None:
     with web_server() as url:
-        remote = {"command": None, "args": [], "url": url, "concurrency": 5}
+        remote: dict[str, Any] = {"command": None, "args": [], "url": url, "concurrency": 5}
         config = bench.config(remote)
         async with bench.worker(config, worker_id="a") as one:
             await until(lambda: one.slots.limit == 5)

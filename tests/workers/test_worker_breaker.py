@@ -10,8 +10,8 @@ from waiting import until
 from workbench import POOL, text_of
 
 if TYPE_CHECKING:
-    from workbench import Bench
     from mcpweft_workers.worker import Worker
+    from workbench import Bench
 
 
 def state_of(worker: Worker) -> State:

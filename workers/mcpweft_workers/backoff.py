@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def jittered(rng: random.Random, failures: int, first: float, longest: float) -> float:
-    """Return uniform(0, min(longest, first × 2^failures)), in the unit of `first`."""
+    """Return uniform(0, min(longest, first * 2^failures)), in the unit of `first`."""
     return rng.uniform(0, min(longest, first * 2 ** min(failures, 30)))
 
 

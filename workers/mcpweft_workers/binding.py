@@ -1,11 +1,11 @@
 """A worker's standing in one pool: declared, registered with its server's tools, known by a Reader.
 
-One owner task, `run`, joins the pool, and joins again when the store has forgotten the worker (wiped, or it was
-taken for dead) or when the server lists other tools. Everybody else reads `reader` and says `lost` when an
-answer shows that it no longer holds.
+One owner task, `run`, joins the pool, and joins again when the store has forgotten the worker (wiped, or
+it was taken for dead) or when the server lists other tools. Everybody else reads `reader` and says `lost`
+when an answer shows that it no longer holds.
 
-Above stand the fetcher, settler, heartbeat and control stream of the same capability. Below: the store. It must
-never know MCP sessions: what the tools are is told by a function.
+Above stand the fetcher, settler, heartbeat and control stream of the same capability. Below: the store. It
+must never know MCP sessions: what the tools are is told by a function.
 """
 
 from __future__ import annotations
@@ -103,9 +103,10 @@ class Binding:
         if tools is None:  # not connected yet: what was known of the server stays known
             tools = await self._known_tools()
         rows = [(tool.name, self._is_safe(tool), describe(tool)) for tool in tools]
-        incarnation = await self.store.register(self.capability, reader, self.identity.info, rows)
-        if incarnation != reader.incarnation:  # wiped in between
+        found = await self.store.register(self.capability, reader, self.identity.info, rows)
+        if found != reader.incarnation:  # wiped in between
             self.reader = None
+            self.joined.clear()
             self._wanted.set()
             return
         if self.reader is None:
@@ -131,7 +132,7 @@ class Binding:
         self._wanted.set()
 
     def raise_epoch(self) -> Reader | None:
-        """Return the reader with a higher epoch, which makes every fetch under way stale; None if not joined."""
+        """Return the reader with a higher epoch, which makes older fetches stale; None if not joined."""
         if self.reader is not None:
             self._epoch += 1
             self.reader = replace(self.reader, epoch=self._epoch)

@@ -1,7 +1,7 @@
 """Hears what the fabric tells this worker: cancels of what it runs.
 
-One connection waits on the control streams of all pools, or one each on a Cluster. Whatever is not held here is
-ignored, so a stream is read from its start and an entry that is read twice does no harm.
+One connection waits on the control streams of all pools, or one each on a Cluster. Whatever is not held
+here is ignored, so a stream is read from its start and an entry that is read twice does no harm.
 
 Above stands the runner, which is told. Below: the store. It must never end a delivery itself.
 """

@@ -1,8 +1,10 @@
 """The worker's HTTP endpoint: /healthz, /readyz and /metrics, for whoever runs and watches it.
 
-Three GETs need no framework: one request a connection, a bound on its time and size, nothing else is understood.
+Three GETs need no framework: one request a connection, a bound on its time and size, nothing else is
+understood.
 
-Above stands the worker, which hands in what to answer. Below: asyncio. It must never know what a metric means.
+Above stands the worker, which hands in what to answer. Below: asyncio. It must never know what a metric
+means.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,7 +37,7 @@ class Endpoint:
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
 
-    async def __aenter__(self) -> Endpoint:
+    async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, self._host, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         return self

@@ -1,4 +1,4 @@
-"""How a worker process begins and ends: from options to a running worker, signals to `stop`, to an exit code.
+"""How a worker process begins and ends: options in, signals handled, an exit code out.
 
 Above stands the command line (`mcpweft worker`), which finds the store and reads the configuration. Below:
 plan.py and worker.py. It must never decide anything about requests.

@@ -1,15 +1,15 @@
-"""Pulls work from one pool: as many requests as there are free slots, never more, and nothing while none are.
+"""Pulls work from one pool: as many requests as there are free slots, and never more.
 
     reserve slots ─▶ fetch ─▶ start what came ─▶ pool drained? ─▶ wait on its bell ─▶ reserve …
                        │
                        └─ no answer ─▶ raise the epoch, adopt what is pending here ─▶ start it
 
-At most one fetch is under way in a pool; slots that come free meanwhile go into the next one. A fetch is never
-sent twice and never cut off: its answer may hold requests. Where it is lost all the same, adopt brings them back
-and makes every older fetch stale.
+At most one fetch is under way in a pool; slots that come free meanwhile go into the next one. A fetch is
+never sent twice and never cut off: its answer may hold requests. Where it is lost all the same, adopt
+brings them back and makes every older fetch stale.
 
-Above stands the worker. Below: slots (how many), runner (start), binding (as whom), the store. It must never know
-how a call is run.
+Above stands the worker. Below: slots (how many), runner (start), binding (as whom), the store. It must
+never know how a call is run.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mcpweft_schemas.connect import BLOCK_S, StoreUnreachableError
@@ -26,6 +27,8 @@ from mcpweft_schemas.word import Word
 from mcpweft_workers.log import event
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mcpweft_schemas.connect import Waiter
     from mcpweft_schemas.store import Reader
     from mcpweft_schemas.wire import Delivery, Fetched
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     from mcpweft_workers.runner import Runner
     from mcpweft_workers.slots import Slots
 
+LOOK_AGAIN = 10.0
+"""Seconds after which an idle fetcher looks for itself, should a ring have been lost."""
 _NUDGE = 0.05  # seconds between two tries to wake the bell's waiter
 
 
@@ -42,7 +47,14 @@ class Fetcher:
     """The fetcher of one pool; `run` is its owner task and ends after `stop`."""
 
     def __init__(
-        self, binding: Binding, *, slots: Slots, runner: Runner, metrics: Metrics, patience: Patience
+        self,
+        binding: Binding,
+        *,
+        slots: Slots,
+        runner: Runner,
+        metrics: Metrics,
+        patience: Patience,
+        clock: Callable[[], float],
     ) -> None:
         self._binding = binding
         self._store = binding.store
@@ -51,6 +63,7 @@ class Fetcher:
         self._runner = runner
         self._metrics = metrics
         self._patience = patience
+        self._clock = clock
         self._bell = self._store.keys(self._capability).bell
         self._waiter: Waiter | None = None
         self._waiting = False
@@ -93,7 +106,7 @@ class Fetcher:
     # --- one turn
 
     async def _turn(self, group: asyncio.TaskGroup, slots: int) -> tuple[int, bool, int | None]:
-        """Fetch once. Return how many slots are in use, whether the pool is drained, and the next due time."""
+        """Fetch once. Return how many slots are in use, whether the pool is drained, the next due time."""
         reader = self._binding.reader
         if reader is None:
             await self._until_joined()
@@ -132,10 +145,8 @@ class Fetcher:
         return fetched
 
     async def _adopt(self) -> Fetched | None:
-        """Take over what is pending here and not held; None where the worker has to register first, or ends."""
-        while (
-            True
-        ):  # while stopping too: what is pending here is given back sooner than it would be reclaimed
+        """Take over what is pending here and not held; None where the worker has to register first."""
+        while True:  # while stopping too: what is pending here is given back sooner than it is reclaimed
             await asyncio.sleep(self._patience.next())
             reader = self._binding.raise_epoch()
             if reader is None:
@@ -149,7 +160,7 @@ class Fetcher:
                 continue
             self._patience.reset()
             event(logging.INFO, "adopted", pool=self._capability, requests=len(adopted.deliveries))
-            return adopted
+            return replace(adopted, more=True)  # nothing was learnt of what waits in the pool
 
     async def _refused(self, reader: Reader, word: Word) -> None:
         if word is Word.STALE:  # another process of this id, or an epoch from before: go above it
@@ -180,20 +191,27 @@ class Fetcher:
 
     async def _idle(self, due_ms: int | None) -> None:
         """Wait until there may be work. A ring that cannot be followed is passed on."""
-        seconds = BLOCK_S if due_ms is None else min(BLOCK_S, due_ms / 1000 + 0.001)
-        if self._stopping.is_set() or self._waiter is None:
-            return
+        end = self._clock() + (LOOK_AGAIN if due_ms is None else min(LOOK_AGAIN, due_ms / 1000 + 0.001))
+        while not self._stopping.is_set() and (left := end - self._clock()) > 0:
+            try:
+                rang = await self._rings(min(BLOCK_S, left))
+            except StoreUnreachableError:
+                await self._pause()
+                return
+            if rang and (self._stopping.is_set() or not self._slots.open):
+                with suppress(McpweftError):
+                    await self._store.ring(self._capability)
+            if rang:
+                return
+
+    async def _rings(self, seconds: float) -> bool:
+        """Wait so long for the bell."""
+        assert self._waiter is not None, "run has made it"  # noqa: S101  # nothing else calls this
         self._waiting = True
         try:
-            rang = await self._store.wait_bell(self._waiter, self._capability, seconds)
-        except StoreUnreachableError:
-            await self._pause()
-            return
+            return await self._store.wait_bell(self._waiter, self._capability, seconds)
         finally:
             self._waiting = False
-        if rang and (self._stopping.is_set() or not self._slots.open):
-            with suppress(McpweftError):
-                await self._store.ring(self._capability)
 
     async def _until_joined(self) -> None:
         while not (self._binding.joined.is_set() or self._stopping.is_set()):

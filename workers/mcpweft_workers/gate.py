@@ -1,7 +1,8 @@
 """Whether the worker may pull work now, and how much: every reason against it in one place.
 
-Above stand the slots, which ask. Below: the breaker, the session's state. Whoever closes or opens a reason tells
-the gate, and the gate tells its listeners, once for each change. It must never know how work is pulled.
+Above stand the slots, which ask. Below: the breaker, the session's state. Whoever closes or opens a reason
+tells the gate, and the gate tells its listeners, once for each change. It must never know how work is
+pulled.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Says that the worker lives, from a thread of its own: a stalled main loop must not look like a dead worker.
+"""Says that the worker lives, from a thread of its own: a stalled main loop is no dead worker.
 
-The thread has its own event loop and its own link. Before each beat it asks the main loop to take its pulse; an
-answer that does not come is the main loop's lag, which each beat carries. A worker whose main loop has not
-answered for `dead_after` says that it lives and takes no work.
+The thread has its own event loop and its own link. Before each beat it asks the main loop to take its
+pulse; an answer that does not come is the main loop's lag, which each beat carries. A worker whose main
+loop has not answered for `dead_after` says that it lives and takes no work.
 
-Above stands the worker, which hands in what takes the pulse. Below: the store. It must never touch what the main
-loop owns: all it sees are the frozen pulses.
+Above stands the worker, which hands in what takes the pulse. Below: the store. It must never touch what
+the main loop owns: all it sees are the frozen pulses.
 """
 
 from __future__ import annotations

@@ -105,6 +105,15 @@ def refused(delivery: Delivery, what: str, advice: str) -> Judgement:
     return Judgement(settlement, Outcome.NOTHING, Code.INVALID_ARGUMENTS)
 
 
+def no_room(delivery: Delivery, size: int, reason: str) -> Settlement:
+    """Settle an answer of `size` bytes that the store could not keep."""
+    what = (
+        f"the answer of tool {delivery.tool!r} takes {size} bytes, and the store did not take them: {reason}"
+    )
+    body = pack_problem(what, "Raise the store's maxmemory, or ask the tool for less.")
+    return _settlement(delivery, "done", Code.RESOURCE_EXHAUSTED, Executed.YES, body)
+
+
 def cut_off(delivery: Delivery, cause: str, executed: Executed) -> Judgement:
     """Judge a call that was stopped from this side."""
     what = "the call was cancelled" if cause == Code.CANCELLED else "the worker had to end during the call"

@@ -1,12 +1,12 @@
 """What a worker tells its operator: one JSON line an event, with the request's id where there is one.
 
-Above stand the doers, which call `event`; the entry alone calls `to_stream`. It must never be handed a request's
-arguments or a tool's answer: whoever runs a call passes names, codes and figures only.
+Above stand the doers, which call `event`; the entry alone calls `to_stream`. It must never be handed a
+request's arguments or a tool's answer: whoever runs a call passes names, codes and figures only.
 """
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import logging
 from typing import Any, TextIO
@@ -30,7 +30,7 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        at = datetime.datetime.fromtimestamp(record.created, datetime.UTC).isoformat(timespec="milliseconds")
+        at = dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat(timespec="milliseconds")
         line: dict[str, Any] = {"at": at, "level": record.levelname.lower(), "event": record.getMessage()}
         line |= self._who
         line |= getattr(record, "fields", {})

@@ -1,10 +1,11 @@
-"""What a worker counts, for Prometheus. docs/metrics.md lists every name, label and unit; a test holds it to this.
+"""What a worker counts, for Prometheus.
 
-Labels are pool, server, class and outcome only: never a tenant, a request or free text, which would grow without
-bound. `outcome` is a code, or the cause of an attempt that was retried, or RELEASED.
+docs/metrics.md lists every name, label and unit; a test holds it to this.
+Labels are pool, server, class and outcome only: never a tenant, a request or free text, which would grow
+without bound. `outcome` is a code, or the cause of an attempt that was retried, or RELEASED.
 
-Above stand the doers, which count, and the endpoint, which prints. Below: prometheus-client, with a registry of
-the worker's own.
+Above stand the doers, which count, and the endpoint, which prints. Below: prometheus-client, with a
+registry of the worker's own.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import re
 import secrets
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -34,7 +34,12 @@ if TYPE_CHECKING:
     from mcpweft_workers.tool import Tool
 
 _FOREIGN = re.compile(r"[^A-Za-z0-9_.-]+")
-_ERAS = ("auto", "legacy", "2026-07-28")
+_STANDBY_LOOK = 500  # ms; a third of the sweeper's shortest pause
+_ERAS: dict[str, Literal["auto", "legacy", "2026-07-28"]] = {
+    "auto": "auto",
+    "legacy": "legacy",
+    "2026-07-28": "2026-07-28",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,14 +117,15 @@ def draw_up(
         dead_after=config.worker.dead_after,
         grace=config.worker.grace,
         hung_after=server.hung_after or config.worker.hung_after,
-        sweep=SweepPolicy.of(config),
+        sweep=_standby(config),
         host=config.worker.host,
         port=config.worker.port if port is None else port,
     )
 
 
 def _spec(name: str, server: ServerConfig, config: Config) -> ServerSpec:
-    if server.mode not in _ERAS:
+    mode = _ERAS.get(server.mode)
+    if mode is None:
         raise InvalidConfigError(
             f"server {server.name!r} has mode {server.mode!r}, which is not spoken here",
             advice=f"Use one of {', '.join(_ERAS)}.",
@@ -133,7 +139,7 @@ def _spec(name: str, server: ServerConfig, config: Config) -> ServerSpec:
         url=server.url or "",
         headers=dict(server.headers),
         app=server.app or "",
-        mode=cast("Literal['auto', 'legacy', '2026-07-28']", server.mode),
+        mode=mode,
         max_result=config.worker.max_result,
     )
 
@@ -152,6 +158,12 @@ def _rules(config: Config, server: ServerConfig) -> Rules:
         backoff=config.call.backoff,
         backoff_max=config.call.backoff_max,
     )
+
+
+def _standby(config: Config) -> SweepPolicy:
+    """Return how to stand in for a coordinator; an idle standby looks about every 1.8 s, to be cheap."""
+    policy = SweepPolicy.of(config)
+    return replace(policy, renew_ms=max(policy.renew_ms, _STANDBY_LOOK))
 
 
 def _breaker(config: BreakerConfig) -> Policy:
@@ -174,9 +186,8 @@ def _breaker(config: BreakerConfig) -> Policy:
 def _pool_settings(config: QueueConfig) -> dict[str, Any]:
     """Return what the configuration says of the queue; what it leaves open stays as the pool has it."""
     said: dict[str, Any] = config.model_dump(include=config.model_fields_set)
-    settings = {
-        key: said[key] for key in ("bound", "max_bytes", "low_at", "normal_at", "high_at") if key in said
-    }
+    same = ("bound", "max_bytes", "low_at", "normal_at", "high_at")
+    settings: dict[str, Any] = {key: said[key] for key in same if key in said}
     if "dead_ttl" in said:
         settings["dead_keep"] = round(said["dead_ttl"] * 1000)
     return settings

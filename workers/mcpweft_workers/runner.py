@@ -1,10 +1,11 @@
 """Runs one delivery on the server, from its check to its settlement; there is one `Runner` in a worker.
 
-A run holds a slot and a permit of the breaker while the server works, and nothing else. How it ends is decided in
-judgement.py; here is only the order of things: check, call with the attempt's time, book, settle. A run is cancelled
-by its caller's cancel or by the worker's end, and is told which.
+A run holds a slot and a permit of the breaker while the server works, and nothing else. How it ends is
+decided in judgement.py; here is only the order of things: check, call with the attempt's time, book,
+settle. A run is cancelled by its caller's cancel or by the worker's end, and is told which.
 
-Above stands the fetcher, which starts runs. Below: the session, the catalog, the settler. It must never fetch.
+Above stands the fetcher, which starts runs. Below: the session, the catalog, the settler. It must never
+fetch.
 """
 
 from __future__ import annotations
@@ -26,22 +27,25 @@ from mcpweft_workers.log import event
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from mcpweft_schemas.wire import Delivery, Settlement
     from mcpweft_workers.binding import Binding
     from mcpweft_workers.breaker import Permit
     from mcpweft_workers.catalog import Catalog
     from mcpweft_workers.gate import Gate
+    from mcpweft_workers.judgement import Judgement
     from mcpweft_workers.metrics import Metrics
     from mcpweft_workers.progress import Progress
     from mcpweft_workers.session import Session
     from mcpweft_workers.settler import Settler
     from mcpweft_workers.slots import Slots
-    from mcpweft_workers.judgement import Judgement
 
 RECORD_LIFE = 60.0
 """Seconds that a record outlives its request's deadline, at least: a settle is repeated so long."""
+
+EARLY = 1000
+"""Cancels of what is not here that are remembered, the newest ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,41 +79,37 @@ class Run:
     """Why it was cancelled: CANCELLED or SHUTTING_DOWN; empty where it was not."""
 
 
-class Runner:
-    """All runs of a worker, tasks of `group`, which their owner waits for."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What every run works with."""
 
-    def __init__(
-        self,
-        *,
-        server: str,
-        session: Session,
-        catalog: Callable[[], Catalog],
-        gate: Gate,
-        slots: Slots,
-        settlers: dict[str, Settler],
-        progress: Progress,
-        metrics: Metrics,
-        rules: Rules,
-        clock: Callable[[], float],
-        rng: random.Random,
-    ) -> None:
+    server: str
+    session: Session
+    catalog: Callable[[], Catalog]
+    """The tools as the server lists them now."""
+    gate: Gate
+    slots: Slots
+    settlers: Mapping[str, Settler]
+    """By capability."""
+    progress: Progress
+    metrics: Metrics
+    rules: Rules
+
+
+class Runner:
+    """All runs of a worker; each is a task of the group that `start` is given."""
+
+    def __init__(self, means: Means, *, clock: Callable[[], float], rng: random.Random) -> None:
         self.heard_at = clock()
         """When the server last gave a sign of life."""
         self.timed_out_at = float("-inf")
         """When an attempt last timed out."""
         self.counts = {"ok": 0, "errors": 0, "retried": 0}
-        self._server = server
-        self._session = session
-        self._catalog = catalog
-        self._gate = gate
-        self._slots = slots
-        self._settlers = settlers
-        self._progress = progress
-        self._metrics = metrics
-        self._rules = rules
+        self._means = means
         self._clock = clock
         self._rng = rng
         self._runs: dict[str, Run] = {}  # by token: one request may be here twice, as its own zombie
+        self._early: dict[tuple[str, str], None] = {}  # cancels that overtook their request on the way here
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -126,12 +126,14 @@ class Runner:
 
     def start(self, group: asyncio.TaskGroup, binding: Binding, delivery: Delivery) -> bool:
         """Start a delivery in a slot that was reserved for it; False where it was given back instead."""
-        permit = self._gate.admit() if self._session.ready.is_set() else None
+        permit = self._means.gate.admit() if self._means.session.ready.is_set() else None
         if permit is None:
             self.give_back(binding, delivery)
             return False
-        self._slots.start()
+        self._means.slots.start()
         run = Run(binding, delivery, permit, self._clock())
+        if (delivery.id, delivery.entry) in self._early:
+            run.stopped = Code.CANCELLED
         binding.held[token(delivery)] = delivery
         self._runs[token(delivery)] = run
         self._idle.clear()
@@ -141,7 +143,7 @@ class Runner:
     def give_back(self, binding: Binding, delivery: Delivery) -> None:
         """Give a delivery back that was never started; no attempt is charged."""
         binding.held[token(delivery)] = delivery
-        self._metrics.ended(binding.capability, delivery.klass, "RELEASED")
+        self._means.metrics.ended(binding.capability, delivery.klass, "RELEASED")
         self._put(binding, delivery, judgement.released(delivery))
 
     def disown(self, binding: Binding, delivery: Delivery) -> None:
@@ -155,6 +157,9 @@ class Runner:
             if run.delivery.id == request_id and run.delivery.entry == entry:
                 self._stop(run, Code.CANCELLED)
                 return True
+        self._early[request_id, entry] = None
+        if len(self._early) > EARLY:
+            del self._early[next(iter(self._early))]
         return False
 
     def stop_all(self) -> None:
@@ -171,7 +176,7 @@ class Runner:
 
     def _put(self, binding: Binding, delivery: Delivery, settlement: Settlement) -> None:
         until = self._clock() + delivery.remaining_ms / 1000 + RECORD_LIFE
-        self._settlers[binding.capability].put(settlement, until)
+        self._means.settlers[binding.capability].put(settlement, until)
 
     # --- one run
 
@@ -191,9 +196,9 @@ class Runner:
         took = self._clock() - run.began
         booked = Outcome.NOTHING if judged is None else judged.booked
         del self._runs[token(run.delivery)]
-        self._progress.forget(run.delivery)
-        self._gate.book(run.permit, booked, took)
-        self._slots.finish()
+        self._means.progress.forget(run.delivery)
+        self._means.gate.book(run.permit, booked, took)
+        self._means.slots.finish()
         if not self._runs:
             self._idle.set()
         if judged is not None:
@@ -204,8 +209,8 @@ class Runner:
         good = judged.outcome in {Code.OK, Code.TOOL_ERROR}
         self.counts["retried" if settlement.how == "retry" else "ok" if good else "errors"] += 1
         pool = run.binding.capability
-        self._metrics.ended(pool, delivery.klass, judged.outcome)
-        self._metrics.served(pool, judged.outcome, took, settlement.service_ms, len(settlement.body))
+        self._means.metrics.ended(pool, delivery.klass, judged.outcome)
+        self._means.metrics.served(pool, judged.outcome, took, settlement.service_ms, len(settlement.body))
         level = logging.INFO if settlement.how == "done" else logging.WARNING
         event(
             level,
@@ -246,13 +251,13 @@ class Runner:
         if failure.cause is Cause.ATTEMPT_TIMEOUT:
             self.timed_out_at = self._clock()
             cut_short = run.timeout < self._own_timeout(run.delivery)
-        rules = self._rules
+        rules = self._means.rules
         backoff = jittered(self._rng, run.delivery.attempt - 1, rules.backoff, rules.backoff_max)
         return judgement.failed(run.delivery, failure, round(backoff * 1000), cut_short=cut_short)
 
     def _own_timeout(self, delivery: Delivery) -> float:
         asked = delivery.attempt_timeout_ms / 1000
-        return asked if asked > 0 else self._rules.attempt_timeout(delivery.tool)
+        return asked if asked > 0 else self._means.rules.attempt_timeout(delivery.tool)
 
     async def _call(self, run: Run) -> Judgement:
         delivery = run.delivery
@@ -264,14 +269,14 @@ class Runner:
             arguments, _ = delivery.request()
         except ValueError as error:
             return judgement.refused(delivery, f"the request cannot be read: {error}", "Enqueue it anew.")
-        self._catalog().check(delivery.tool, arguments)
+        self._means.catalog().check(delivery.tool, arguments)
         left = delivery.remaining_ms / 1000
         run.timeout = min(self._own_timeout(delivery), left)
         if run.timeout <= 0:
             raise CallFailed(Cause.ATTEMPT_TIMEOUT, "the deadline passed before the call was sent")
-        heard = self._progress.follow(run.binding, delivery) if PROGRESS in delivery.flags else None
+        heard = self._means.progress.follow(run.binding, delivery) if PROGRESS in delivery.flags else None
         run.sent = True
-        answer = await self._session.call(
+        answer = await self._means.session.call(
             delivery.tool,
             arguments,
             timeout=run.timeout,
@@ -279,7 +284,7 @@ class Runner:
             meta=_meta(delivery),
         )
         self.heard_at = self._clock()
-        return judgement.answered(delivery, answer, self._server, self._rules.max_result)
+        return judgement.answered(delivery, answer, self._means.server, self._means.rules.max_result)
 
     def _hearing(
         self, heard: Callable[[float, float | None, str | None], None]
@@ -295,23 +300,28 @@ class Runner:
     async def _lay(self, run: Run, settlement: Settlement) -> Settlement:
         """Lay a body over the inline cap beside the record; return the settlement that points there."""
         body = settlement.body
-        if len(body) <= self._rules.inline_result:
+        if len(body) <= self._means.rules.inline_result:
             return settlement
         pieces = [body[at : at + PIECE] for at in range(0, len(body), PIECE)]
-        store, capability = run.binding.store, run.binding.capability
         patience = Patience(self._rng)
         until = run.began + run.delivery.remaining_ms / 1000 + RECORD_LIFE
-        while True:
+        while self._clock() < until:
             try:
-                seen = await store.inspect(capability, run.delivery.id)
-                kept = {} if seen is None else seen.fields
-                keep = max(int(kept.get("keep", 0)), int(kept.get("key_keep", 0)), round(RECORD_LIFE * 1000))
-                await store.lay_chunks(capability, run.delivery, pieces, keep + round(RECORD_LIFE * 1000))
-                return replace(settlement, body=b"", chunks=len(pieces))
+                await self._lay_pieces(run, pieces)
+                break
             except StoreUnreachableError:
-                if self._clock() > until:
-                    return replace(settlement, body=b"", chunks=len(pieces))
                 await asyncio.sleep(patience.next())
+            except Exception as error:  # noqa: BLE001  # a full store, or one that is not as it should be
+                return judgement.no_room(run.delivery, len(body), str(error))
+        return replace(settlement, body=b"", chunks=len(pieces))
+
+    async def _lay_pieces(self, run: Run, pieces: list[bytes]) -> None:
+        """Lay pieces that live as long as the outcome's record will, and a little longer."""
+        store, capability = run.binding.store, run.binding.capability
+        seen = await store.inspect(capability, run.delivery.id)
+        kept = {} if seen is None else seen.fields
+        life = max(int(kept.get("keep") or 0), int(kept.get("key_keep") or 0), round(RECORD_LIFE * 1000))
+        await store.lay_chunks(capability, run.delivery, pieces, life + round(RECORD_LIFE * 1000))
 
 
 def _meta(delivery: Delivery) -> dict[str, Any] | None:

@@ -1,11 +1,11 @@
-"""Ends deliveries: gathers what the runner decided and tells the store, batch by batch, until it has answered.
+"""Ends deliveries: tells the store what the runner decided, batch by batch, until it has answered.
 
-What is put in one turn of the event loop goes in one move. A batch whose answer was lost is sent again as it is:
-the store answers REPEAT for what it had written. So nothing that a server answered is lost while this process
-lives; past its request's own life an item is given up, because no record is left to settle.
+What is put in one turn of the event loop goes in one move. A batch whose answer was lost is sent again as
+it is: the store answers REPEAT for what it had written. So nothing that a server answered is lost while
+this process lives; past its request's own life an item is given up, because no record is left to settle.
 
-Above stand the runner and the fetcher (which gives back). Below: the store. It must never decide how a request
-ends.
+Above stand the runner and the fetcher (which gives back). Below: the store. It must never decide how a
+request ends.
 """
 
 from __future__ import annotations

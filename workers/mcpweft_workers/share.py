@@ -1,8 +1,8 @@
 """Divides an HTTP server's concurrency among the workers that are bound to it.
 
-Each worker reads who is registered, every few seconds, and takes its part by its place in the sorted list: the
-parts add up to the whole. A worker that joins others takes nothing before its second look: by then they have
-looked too, and made room.
+Each worker reads who is registered, every few seconds, and takes its part by its place in the sorted list:
+the parts add up to the whole. A worker that joins others takes nothing before its second look: by then
+they have looked too, and made room.
 
 Above stands the worker. Below: the store's figures of one pool. It must never know what runs in a slot.
 """

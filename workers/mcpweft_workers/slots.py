@@ -1,11 +1,11 @@
 """The worker's slots, shared by its capabilities: who may take how many requests now.
 
-A slot is one call that may run on the server at a time. Each capability's fetcher asks for slots and is dealt
-some as they come free, by deficit round robin over those that ask: an idle capability's slots serve the others,
-and among busy ones each gets its weight's part. What was dealt and not used is given back.
+A slot is one call that may run on the server at a time. Each capability's fetcher asks for slots and is
+dealt some as they come free, by deficit round robin over those that ask: an idle capability's slots serve
+the others, and among busy ones each gets its weight's part. What was dealt and not used is given back.
 
-Above stand the fetchers and the runner. Below: `allowed`, which says how many requests may be pulled at all (the
-breaker, the session, a drain). It must never know what a request is.
+Above stand the fetchers and the runner. Below: `allowed`, which says how many requests may be pulled at
+all (the breaker, the session, a drain). It must never know what a request is.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Slots:
         """Wait until slots are dealt to `capability`; return how many, or 0 once closed. One asker each."""
         if self._closed:
             return 0
-        asked = asyncio.get_running_loop().create_future()
+        asked: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._asking[capability] = asked
         self.poke()
         try:

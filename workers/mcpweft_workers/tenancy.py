@@ -1,10 +1,11 @@
 """Holds the lease of a server that must run once in the whole fleet, and says when it is lost.
 
-The server is started only while the lease is held, and stopped when it is lost or cannot be renewed in time: the
-store counts the time from when it heard the renewal, this worker from when it asked, which is earlier.
+The server is started only while the lease is held, and stopped when it is lost or cannot be renewed in
+time: the store counts the time from when it heard the renewal, this worker from when it asked, which is
+earlier.
 
-Above stands the worker, which runs the session inside `held`. Below: the store. It must never know what the lease
-protects.
+Above stands the worker, which runs the session while the lease is held. Below: the store. It must never
+know what the lease protects.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Tenancy:
 
     async def take(self) -> None:
         """Wait until the lease is held."""
-        while not await self._ask():
+        while not await self._ask():  # noqa: ASYNC110  # the store tells nobody that a lease is free
             await asyncio.sleep(self._ttl / 4)
         event(logging.INFO, "lease taken", lease=self.name)
 

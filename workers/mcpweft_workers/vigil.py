@@ -4,10 +4,11 @@
                                   └▶ no pong: DEGRADED, nothing is pulled ─▶ pong: all is well again
                                             └▶ an attempt timed out as well, or `hung_after` is over: restart
 
-A busy server is not a dead one: without a timed-out attempt it is left alone however long it is silent, unless
-the operator gave `hung_after`.
+A busy server is not a dead one: without a timed-out attempt it is left alone however long it is silent,
+unless the operator gave `hung_after`.
 
-Above stands the worker. Below: the runner's figures, the session, the gate. It must never end a call itself.
+Above stands the worker. Below: the runner's figures, the session, the gate. It must never end a call
+itself.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The worker's composition: one process, one MCP server, the doers between it and its pools, and their order.
+"""The worker's composition: one process, one MCP server, the doers between it and its pools.
 
     Heartbeat (thread) ─────────────▶ store ◀─────────── Settler (a pool)
     Control (cancels) ──▶ Runner ──────────────────────────▲
@@ -40,7 +40,7 @@ from mcpweft_workers.heartbeat import Heartbeat, Pulse
 from mcpweft_workers.log import event
 from mcpweft_workers.metrics import Metrics
 from mcpweft_workers.progress import Progress
-from mcpweft_workers.runner import Runner
+from mcpweft_workers.runner import Means, Runner
 from mcpweft_workers.session import Session, SessionState
 from mcpweft_workers.settler import Settler
 from mcpweft_workers.share import Share
@@ -50,7 +50,7 @@ from mcpweft_workers.vigil import Vigil
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Iterator, Mapping
 
     from mcpweft_schemas.store import Reader
     from mcpweft_schemas.wire import Settlement
@@ -126,7 +126,7 @@ class Worker:
         return Settler(binding, patience=self._patience(), clock=self._clock, on_word=self._on_word)
 
     def _make_runner(self) -> Runner:
-        return Runner(
+        means = Means(
             server=self.plan.identity.server,
             session=self.session,
             catalog=lambda: self._catalog,
@@ -136,13 +136,17 @@ class Worker:
             progress=self._progress,
             metrics=self.metrics,
             rules=self.plan.rules,
-            clock=self._clock,
-            rng=self._rng,
         )
+        return Runner(means, clock=self._clock, rng=self._rng)
 
     def _fetcher(self, binding: Binding) -> Fetcher:
         return Fetcher(
-            binding, slots=self.slots, runner=self.runner, metrics=self.metrics, patience=self._patience()
+            binding,
+            slots=self.slots,
+            runner=self.runner,
+            metrics=self.metrics,
+            patience=self._patience(),
+            clock=self._clock,
         )
 
     def _make_tenancy(self) -> Tenancy | None:
@@ -161,7 +165,7 @@ class Worker:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Serve until `stop`. Raises StoreRefusedError at the start, where the store refuses the credentials."""
+        """Serve until `stop`. Raises StoreRefusedError where the store refuses it at the start."""
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.store.link.close)
             with suppress(StoreUnreachableError):  # a store that is away for now is waited for
@@ -180,23 +184,22 @@ class Worker:
                 for task in tasks:
                     task.cancel()
 
-    def _doers(self) -> list[tuple[str, Coroutine[Any, Any, None]]]:
+    def _doers(self) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
         bindings = list(self._bindings.values())
         ears = [[binding] for binding in bindings] if self.store.link.is_cluster else [bindings]
-        doers = [
-            ("server", self._own_server()),
-            ("progress", self._progress.run()),
-            ("vigil", self.vigil.run()),
-            *((f"binding {binding.capability}", binding.run()) for binding in bindings),
-            *((f"settler {name}", settler.run()) for name, settler in self._settlers.items()),
-            *(("control", self._control(ear).run()) for ear in ears),
-        ]
+        yield "server", self._own_server()
+        yield "progress", self._progress.run()
+        yield "vigil", self.vigil.run()
+        for binding in bindings:
+            yield f"binding {binding.capability}", binding.run()
+            yield f"settler {binding.capability}", self._settlers[binding.capability].run()
+        for ear in ears:
+            yield "control", self._control(ear).run()
         if self.plan.shares:
             share = Share(bindings[0], self.slots, self.plan.concurrency, self.plan.dead_after)
-            doers.append(("share", share.run()))
+            yield "share", share.run()
         if self.plan.sweep is not None:
-            doers.append(("standby", self._stand_by()))
-        return doers
+            yield "standby", self._stand_by()
 
     def _control(self, bindings: list[Binding]) -> Control:
         return Control(self.store, bindings, on_cancel=self.runner.cancel, patience=self._patience())
