@@ -53,7 +53,7 @@ async def _run(options: CoordinatorOptions, holder: str, *, launch: bool) -> int
             )  # fmt: skip
         coordinator = Coordinator(
             store, config, holder=holder, clock=time.monotonic, rng=rng, launcher=launcher,
-            control_url=getattr(config.coordinator, "control_url", None),
+            control_url=config.coordinator.control_url,
         )  # fmt: skip
         await _until_told(coordinator)
     return 0

@@ -251,7 +251,7 @@ class _Fabric:
         )  # fmt: skip
         return Coordinator(
             self._store, config, holder=holder, clock=time.monotonic, rng=rng, launcher=launcher,
-            control_url=getattr(config.coordinator, "control_url", None),
+            control_url=config.coordinator.control_url,
         )  # fmt: skip
 
     async def _until(self, stop: asyncio.Event, coordinator: Coordinator, own: Any) -> None:

@@ -24,7 +24,6 @@ Info = Mapping[str, Any]
 
 _REDIS_FROM = (7, 0)
 _VALKEY_FROM = (7, 2)
-_WAITAOF_FROM = (7, 2)  # the command that waits for an fsync; Valkey has it from its first version on
 _COUSINS = {"dragonfly_version": "Dragonfly", "garnet_version": "Garnet", "keydb_version": "KeyDB"}
 
 
@@ -221,22 +220,16 @@ def _persistence(info: Info, durability: str) -> Finding:
             Subject.PERSISTENCE,
             "The store keeps an append-only file; with appendfsync everysec a crash may cost over a second",
         )
-    return _fsync(info)
+    return _fsync()
 
 
-def _fsync(info: Info) -> Finding:
-    if "valkey_version" in info or _numbers(info.get("redis_version", "")) >= _WAITAOF_FROM:
-        return Finding(
-            Level.OK,
-            Subject.PERSISTENCE,
-            "The store keeps an append-only file and can confirm an fsync",
-        )
+def _fsync() -> Finding:
     return Finding(
         Level.UNKNOWN,
         Subject.PERSISTENCE,
-        "The store keeps an append-only file; INFO does not show appendfsync, and this version cannot "
-        'confirm an fsync, so durability = "fsync" holds only with appendfsync always',
-        "See that appendfsync is always, or upgrade to Redis 7.2 or newer.",
+        'The store keeps an append-only file; INFO does not show appendfsync, and durability = "fsync" holds '
+        "only with appendfsync always",
+        "See that appendfsync is always.",
     )
 
 
@@ -262,7 +255,12 @@ def _replication(info: Info, durability: str) -> Finding:
             "needs one",
             'Add a replica, or set redis.durability to "fast" or "fsync".',
         )
-    return Finding(Level.OK, Subject.REPLICATION, f"Replicas online: {online}")
+    return Finding(
+        Level.OK,
+        Subject.REPLICATION,
+        f"Replicas online: {online}; replication is asynchronous, so a failover may lose the last moments, "
+        "fewer with min-replicas-to-write 1 and a short min-replicas-max-lag",
+    )
 
 
 def _count(replicas: object) -> str:

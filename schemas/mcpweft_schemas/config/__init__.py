@@ -8,7 +8,7 @@
     worker        heartbeat, dead_after, grace, hung_after, max_result, inline_result, host, port
     breaker       failure_threshold, kind, window, count, min_calls, failure_rate, slow_call, slow_rate,
                   recovery, probes
-    coordinator   lease, sweep, host, port
+    coordinator   lease, sweep, control_url, host, port
     servers.*     command, args, env, cwd, url, headers, app, transport, capabilities, concurrency, workers,
                   start, idle_stop, state, mode, idempotent, trust_annotations, attempt_timeout,
                   tool_timeouts, hung_after, disabled; and name, is_idempotent(tool),
