@@ -20,8 +20,10 @@ from waiting import until
 from workbench import POOL, what_of
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Sequence
 
+    from mcpweft_workers.binding import Binding
     from workbench import Bench
 
 CALL = Delivery(
@@ -88,7 +90,7 @@ def test_a_dead_servers_last_words_are_told_once() -> None:
     assert what == "it died; its stderr ends: no such file"
 
 
-@pytest.mark.parametrize("value", [2**70, float("nan"), float("inf"), _deep := [[]]])
+@pytest.mark.parametrize("value", [2**70, float("nan"), float("inf"), [[]]])
 def test_an_answer_that_cannot_travel_is_refused_and_says_that_the_tool_ran(value: object) -> None:
     for _ in range(70):
         if isinstance(value, list):
@@ -108,11 +110,11 @@ async def test_a_cancel_that_overtakes_its_request_stops_it_unsent(bench: Bench)
     async with bench.worker() as worker:
         start = worker.runner.start
 
-        def overtaken(group: object, binding: object, delivery: Delivery) -> bool:
+        def overtaken(group: asyncio.TaskGroup, binding: Binding, delivery: Delivery) -> bool:
             worker.runner.cancel(delivery.id, delivery.entry)
-            return start(group, binding, delivery)  # type: ignore[arg-type]  # handed on as they came
+            return start(group, binding, delivery)
 
-        worker.runner.start = overtaken  # type: ignore[method-assign,assignment]  # as a slow answer to fetch would
+        worker.runner.start = overtaken  # type: ignore[method-assign]  # as a slow answer to fetch would
         request_id = await bench.enqueue("sleep", {"ms": 20_000}, max_attempts=1)
         reply = await bench.outcome(request_id)
     assert reply.cause == "CANCELLED"

@@ -107,9 +107,7 @@ def refused(delivery: Delivery, what: str, advice: str) -> Judgement:
 
 def no_room(delivery: Delivery, size: int, reason: str) -> Settlement:
     """Settle an answer of `size` bytes that the store could not keep."""
-    what = (
-        f"the answer of tool {delivery.tool!r} takes {size} bytes, and the store did not take them: {reason}"
-    )
+    what = f"the answer of tool {delivery.tool!r} takes {size} bytes, which the store did not take: {reason}"
     body = pack_problem(what, "Raise the store's maxmemory, or ask the tool for less.")
     return _settlement(delivery, "done", Code.RESOURCE_EXHAUSTED, Executed.YES, body)
 
