@@ -159,12 +159,6 @@ class WorkerConfig(Section):
         default=1 << 20,
         description="Largest outcome that travels in the reply itself; larger ones are fetched when read.",
     )
-    control_url: str | None = Field(
-        default=None,
-        repr=False,  # it may hold a password
-        description="A plain Redis for scheduled duties and admin jobs (arq), which cannot run on a Cluster or "
-        "behind Sentinel. Unset: `redis.url` where that is a plain one, else these duties are off.",
-    )
     host: str = Field(default="127.0.0.1", description="Address that `port` listens on.")
     port: Port | None = Field(
         default=None, description="Port of /healthz, /readyz and /metrics. Unset: none. 0: any free one."
@@ -223,8 +217,8 @@ class CoordinatorConfig(Section):
     control_url: str | None = Field(
         default=None,
         repr=False,  # it may hold a password
-        description="A plain Redis for scheduled duties and admin jobs (arq), which cannot run on a Cluster or "
-        "behind Sentinel. Unset: `redis.url` where that is a plain one, else these duties are off.",
+        description="A plain Redis for scheduled duties and admin jobs (arq), which cannot run on a Cluster "
+        "or behind Sentinel. Unset: `redis.url` where that is a plain one, else these duties are off.",
     )
     host: str = Field(default="127.0.0.1", description="Address that `port` listens on.")
     port: Port | None = Field(
