@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from mcpweft_schemas.config.server import ServerConfig
 from mcpweft_schemas.connect import StoreRefusedError
 from mcpweft_schemas.errors import InvalidConfigError, near
+from mcpweft_schemas.parent import watch_parent
 from mcpweft_schemas.slug import slug
 from mcpweft_workers import log
 from mcpweft_workers.plan import Plan, draw_up
@@ -67,6 +68,7 @@ def run_worker(options: WorkerOptions) -> int:
     The first signal lets running calls finish within the grace; a second one ends at once. Returns 0 after
     either, 1 where the worker failed. Raises InvalidConfigError before anything is started.
     """
+    watch_parent()  # before any process of our own is started, which must not hold the launcher's pipe
     plan = plan_of(options)
     log.to_stream(sys.stderr, options.log_level, worker=plan.identity.worker, server=plan.identity.server)
     try:
