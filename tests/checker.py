@@ -27,7 +27,7 @@ FINAL = frozenset({"done", "dead", "cancelled", "expired"})
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A request, as its producer made it."""
+    """A request, as a producer made it; whoever follows it, or shares its idempotency key, made it too."""
 
     nonce: str
     producer: str
@@ -208,17 +208,22 @@ def _truth(one: Outcome, request: Sent, ran: set[str]) -> Iterator[str]:
 def _misdelivered(evidence: Evidence) -> Iterator[str]:
     """Nothing is in a wrong tenant, nor with a producer that did not ask."""
     sent = {one.nonce: one for one in evidence.sent}
+    owners: defaultdict[str, set[str]] = defaultdict(set)
+    for one in evidence.sent:
+        owners[one.nonce].add(one.producer)
     nonces = {one.id: one.nonce for one in evidence.accepted}
-    for one in (*evidence.accepted, *evidence.outcomes):
-        request = sent.get(one.nonce)
-        if request is not None and request.producer != one.producer:
-            yield f"{one.nonce} is {request.producer}'s and came to {one.producer}"
+    for said in (*evidence.accepted, *evidence.outcomes):
+        if said.nonce in sent and said.producer not in owners[said.nonce]:
+            yield f"{said.nonce} is {_names(owners[said.nonce])}'s and came to {said.producer}"
     for record in evidence.stored:
         request = sent.get(record.nonce or nonces.get(record.id, ""))
         if request is None:
             continue
         if record.tenant != request.tenant:
             yield f"{request.nonce} is of tenant {request.tenant!r} and lies in {record.tenant!r}"
-        for producer in (*record.waiters, *record.told):
-            if producer != request.producer:
-                yield f"{request.nonce} is {request.producer}'s, and {producer} is told of it"
+        for producer in {*record.waiters, *record.told} - owners[request.nonce]:
+            yield f"{request.nonce} is {_names(owners[request.nonce])}'s, and {producer} is told of it"
+
+
+def _names(parties: Iterable[str]) -> str:
+    return " and ".join(sorted(parties))

@@ -1,8 +1,8 @@
 """A whole fabric of real processes on one store, to be hurt, and the evidence that they leave.
 
-Workers, coordinators and producers are started here as an operator starts them; the worker that is to die at a
-point is `dying_worker.py`, which runs the same command. All of them carry the test's folder in PATH, by which
-the last one is found. `verdict` ends everything in good order, gathers what was written down, and hands it to
+Workers, coordinators and producers are started here as an operator starts them; the worker that is to die at
+a point is `dying_worker.py`, which runs the same command. All of them carry the test's folder in PATH, by
+which the last one is found. `verdict` ends everything in good order, gathers what was written down, and hands it to
 `checker`.
 
 Above stand the fault tests. It must never know a fault: those are the tests' own.
@@ -68,6 +68,25 @@ capabilities = ["{name}"]
 """
 
 
+class Lines:
+    """A JSON lines file that others write: each look reads what has come since the last one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._read: list[dict[str, Any]] = []
+        self._offset = 0
+
+    def all(self) -> list[dict[str, Any]]:
+        """Return the whole lines that are there."""
+        if self.path.exists():
+            with self.path.open("rb") as file:
+                file.seek(self._offset)
+                whole, newline, _ = file.read().rpartition(b"\n")
+            self._offset += len(whole + newline)
+            self._read += [json.loads(line) for line in whole.splitlines()]
+        return self._read
+
+
 @dataclass
 class Process:
     """A process of the fabric."""
@@ -101,7 +120,7 @@ class Process:
 class Producer(Process):
     """A producer: takes calls on its standard input, logs what becomes of them."""
 
-    events_file: Path
+    log_lines: Lines
 
     def tell(self, calls: Iterable[Mapping[str, Any]]) -> None:
         """Have it make calls."""
@@ -112,8 +131,9 @@ class Producer(Process):
         pipe.flush()
 
     def events(self, kind: str) -> list[dict[str, Any]]:
-        """Return what it has logged of one kind."""
-        return [event for event in read_lines(self.events_file) if event["event"] == kind]
+        """Return what it has logged of one kind; fail where it broke."""
+        assert self.popen.poll() in {None, 0, -signal.SIGKILL}, self.said()
+        return [event for event in self.log_lines.all() if event["event"] == kind]
 
     def outcomes(self) -> dict[str, dict[str, Any]]:
         """Return nonce → the outcome that it was told."""
@@ -124,13 +144,6 @@ class Producer(Process):
         return {event["nonce"]: event["id"] for event in self.events("accepted")}
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the whole lines of a JSON lines file that may be written at this moment."""
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
-
-
 class Fabric:
     """All processes of one namespace; leave its block to end them."""
 
@@ -139,7 +152,7 @@ class Fabric:
         self.namespace = namespace
         self.pools = pools
         self.store = Store(Link.to(url), namespace)
-        self.ledger_file = folder / "ledger"
+        self.ledger = Lines(folder / "ledger")
         self._folder = folder
         self._config = folder / "mcpweft.toml"
         self._config.write_text(self._settings())
@@ -153,7 +166,7 @@ class Fabric:
         for name in self.pools:
             script, python = json.dumps(str(HERE / "server.py")), json.dumps(sys.executable)
             text += _SERVER.format(
-                name=name, python=python, script=script, ledger=json.dumps(str(self.ledger_file))
+                name=name, python=python, script=script, ledger=json.dumps(str(self.ledger.path))
             )
         return text
 
@@ -184,7 +197,7 @@ class Fabric:
         words += self._where(url)
         if not at:
             return self._start(name, ["-m", "mcpweft.cli.main", *words])
-        dying = [str(HERE / "dying_worker.py"), "--at", at, "--ledger", str(self.ledger_file)]
+        dying = [str(HERE / "dying_worker.py"), "--at", at, "--ledger", str(self.ledger.path)]
         return self._start(name, [*dying, *(["--each"] if each else []), "--", *words])
 
     def coordinator(self, name: str = "coordinator", *, url: str = "") -> Process:
@@ -200,7 +213,7 @@ class Fabric:
         events = self._folder / f"{name}.events"
         words = ["--url", url or self.url, "--namespace", self.namespace, "--log", str(events)]
         producer: Producer = self._start(name, [str(HERE / "producing.py"), *words], Producer)
-        producer.events_file = events
+        producer.log_lines = Lines(events)
         self._producers.append(producer)
         return producer
 
@@ -256,6 +269,10 @@ class Fabric:
             "how": how, "options": {"timeout": END_WITHIN, **options},
         }  # fmt: skip
 
+    def again(self, call: Mapping[str, Any], how: str, **more: Any) -> dict[str, Any]:
+        """Return the same call for another producer: made `how`, or followed by its id."""
+        return {**call, **more, "how": how}
+
     def load(self, count: int, seed: int = 1, **options: Any) -> list[dict[str, Any]]:
         """Return mixed calls: safe and not, quick and slow, of all priorities and three tenants."""
         rng = random.Random(seed)
@@ -272,16 +289,17 @@ class Fabric:
 
     def executed(self) -> list[str]:
         """Return the nonce of each execution, as the MCP servers wrote them down."""
-        return [line["nonce"] for line in read_lines(self.ledger_file)]
+        return [line["nonce"] for line in self.ledger.all()]
 
     def servers(self) -> set[int]:
         """Return the MCP servers that have run a tool, by process id."""
-        return {line["pid"] for line in read_lines(self.ledger_file)}
+        return {line["pid"] for line in self.ledger.all()}
 
-    async def running(self) -> int:
-        """Return how many requests are in workers' hands."""
-        counts = [status.running for pool in self.pools if (status := await self.store.status(pool))]
-        return sum(counts)
+    async def holder(self, request_id: str) -> str:
+        """Return the worker that has (or had last) a request in its hands."""
+        seen = await self.store.inspect(request_id.partition("~")[0], request_id)
+        assert seen is not None
+        return seen.fields["worker"]
 
     # -- the end -------------------------------------------------------------------------------------------
 
@@ -336,8 +354,7 @@ class Fabric:
             for event in one.events("sent"):
                 what = {key: event[key] for key in ("nonce", "tenant", "safe", "answer")}
                 sent.append(checker.Sent(producer=one.name, **what))
-            for event in one.events("accepted"):
-                accepted.append(checker.Accepted(event["id"], event["nonce"], one.name))
+            accepted += [checker.Accepted(e["id"], e["nonce"], one.name) for e in one.events("accepted")]
             for event in one.events("outcome"):
                 what = {key: event[key] for key in ("id", "nonce", "code", "executed", "answer")}
                 outcomes.append(checker.Outcome(producer=one.name, **what))
@@ -362,12 +379,7 @@ class Fabric:
 
     def _names(self) -> dict[str, str]:
         """Return each producer's id on the wire → its name here."""
-        return {
-            event["producer_id"]: one.name
-            for one in self._producers
-            for event in one.events("accepted")
-            if event["producer_id"]
-        }
+        return {event["producer_id"]: one.name for one in self._producers for event in one.events("ready")}
 
     async def __aenter__(self) -> Self:
         return self

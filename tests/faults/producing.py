@@ -3,8 +3,9 @@
     python tests/faults/producing.py --url URL --namespace NS --log FILE
 
 Each line of standard input is a call: {"nonce", "name", "arguments", "options", "safe", "answer", "how"},
-`how` being `call`, `submit` (and wait for its outcome), `leave` (submit only), `cancel` (call, and leave it
-once it runs) or `inspect` (call, and look at it). The end of input ends the process once every call has ended.
+`how` being `call`, `submit` (and wait for its outcome), `leave` (submit only), `cancel` or `inspect` (call, and
+do that as soon as it is accepted), `progress` (call, and hear of it) or `follow` (wait for the request `id` that
+somebody else made). The end of input ends the process once every call has ended.
 
 The log is JSON lines, each written at once: `sent` before anything else, `accepted` as soon as the store has
 said so, `outcome` when the caller has it. What the store says is read where the client reads it, at
@@ -18,20 +19,24 @@ import asyncio
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mcpweft import Client
 from mcpweft.errors import McpweftError
+from mcpweft_schemas.connect import StoreUnreachableError
 from mcpweft_schemas.store import Store
 from mcpweft_schemas.wire import unpack
 from mcpweft_schemas.word import Word
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from mcpweft.result import Result
     from mcpweft_schemas.store import Enqueued
     from mcpweft_schemas.wire import Submission
+
+_T = TypeVar("_T")
 
 
 class Log:
@@ -41,7 +46,7 @@ class Log:
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
     def write(self, **fields: Any) -> None:
-        os.write(self._file, json.dumps(fields).encode() + b"\n")
+        os.write(self._file, json.dumps({**fields, "time": time.time()}).encode() + b"\n")
 
 
 class Producer:
@@ -60,16 +65,16 @@ class Producer:
             answer = await enqueue(store, capability, items)
             for item, accepted in zip(items, answer.items, strict=True):
                 if accepted.word in {Word.OK, Word.REPEAT, Word.ATTACHED}:
-                    self._accepted(unpack(item.body)["arguments"]["_nonce"], accepted.id, item.waiter)
+                    self._accepted(unpack(item.body)["arguments"]["_nonce"], accepted.id)
             return answer
 
         Store.enqueue = logged  # type: ignore[method-assign]
 
-    def _accepted(self, nonce: str, request_id: str, waiter: str) -> None:
+    def _accepted(self, nonce: str, request_id: str) -> None:
         known = self._id(nonce)
         if not known.done():
             known.set_result(request_id)
-            self._log.write(event="accepted", id=request_id, nonce=nonce, producer_id=waiter)
+            self._log.write(event="accepted", id=request_id, nonce=nonce)
 
     def _id(self, nonce: str) -> asyncio.Future[str]:
         return self._ids.setdefault(nonce, asyncio.get_running_loop().create_future())
@@ -101,9 +106,13 @@ class Producer:
     async def _result(self, call: dict[str, Any]) -> Result | None:
         name, arguments, options = call["name"], call["arguments"], call["options"]
         options = {"raise_on_tool_error": False, **options}
+        if call["how"] == "follow":
+            return await _again(lambda: self._client.result(call["id"], raise_on_tool_error=False))
         if call["how"] in {"submit", "leave"}:
             handle = await self._client.submit(name, arguments, **options)
-            return None if call["how"] == "leave" else await handle.result()
+            if call["how"] == "leave":
+                return None
+            return await _again(handle.result)
         if call["how"] == "progress":
             options["on_progress"] = lambda progress: self._log.write(
                 event="progress", nonce=call["nonce"], progress=progress.progress
@@ -111,11 +120,18 @@ class Producer:
         task = asyncio.create_task(self._client.call(name, arguments, **options))
         if call["how"] in {"cancel", "inspect"}:
             request_id = await self._id(call["nonce"])
-            if call["how"] == "cancel":
-                await self._client.cancel(request_id)
-            else:
-                await self._client.inspect(request_id)
+            ask = self._client.cancel if call["how"] == "cancel" else self._client.inspect
+            await _again(lambda: ask(request_id))
         return await task
+
+
+async def _again(ask: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+    """Ask until the store answers, as a user would what may be asked twice."""
+    while True:
+        try:
+            return await ask()
+        except StoreUnreachableError:
+            await asyncio.sleep(0.05)
 
 
 async def lines() -> Any:
@@ -137,7 +153,7 @@ async def main() -> None:
         log = Log(options.log)
         producer = Producer(client, log)
         producer.hear()
-        log.write(event="ready", pid=os.getpid())
+        log.write(event="ready", producer_id=client._here().desk.producer)
         async with asyncio.TaskGroup() as calls:
             async for call in lines():
                 calls.create_task(producer.make(call))

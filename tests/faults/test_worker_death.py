@@ -40,3 +40,62 @@ async def test_a_worker_killed_at_this_point_loses_nothing_and_repeats_nothing_u
     assert ran(unsafe["nonce"]) == (0 if point == "fetched" else 1)
     causes = [cause for _, _, cause, _ in outcomes[safe["nonce"]]["attempts"]]
     assert causes == (["OK"] if settled else ["WORKER_DIED", "OK"])
+
+
+async def test_a_worker_that_was_stopped_and_wakes_up_settles_only_what_is_still_its_own(
+    fabric: Fabric,
+) -> None:
+    fabric.coordinator()
+    workers = [fabric.worker("one"), fabric.worker("two")]
+    producer = fabric.producer()
+    await fabric.usable(*workers)
+    safe = [fabric.call("ask", ms=250) for _ in range(3)]
+    ended = fabric.call("say", ms=250, timeout=1.5)
+    patient = fabric.call("say", ms=250, attempt_timeout=25, max_attempts=1)
+    producer.tell([*safe, ended, patient])  # told in one breath, they are one batch, and one fetch takes it
+    await until(lambda: len(fabric.executed()) == 5)
+    holders = {await fabric.holder(request_id) for request_id in producer.ids().values()}
+    (sleeper,) = [worker for worker in workers if worker.name in holders]
+    (other,) = [worker for worker in workers if worker is not sleeper]
+    sleeper.pause()
+    outcomes = producer.outcomes
+    await until(lambda: {call["nonce"] for call in [*safe, ended]} <= outcomes().keys(), 15.0)
+    assert patient["nonce"] not in outcomes(), "it is unsafe and its worker may live: nobody may end it yet"
+
+    sleeper.resume()
+    await until(lambda: patient["nonce"] in outcomes())
+    await until(lambda: sleeper.said().count('"settle lost"') == 4)
+    producer.tell(fabric.load(20))
+    await fabric.verdict()
+
+    assert outcomes()[ended["nonce"]]["code"] == "OUTCOME_UNKNOWN"
+    assert outcomes()[patient["nonce"]]["attempts"] == [["echo", sleeper.name, "OK", "yes"]]
+    for call in safe:
+        workers = [(worker, cause) for _, worker, cause, _ in outcomes()[call["nonce"]]["attempts"]]
+        assert workers == [(sleeper.name, "WORKER_DIED"), (other.name, "OK")]
+
+
+async def test_a_request_that_kills_each_worker_ends_as_a_dead_letter_that_lists_its_attempts(
+    fabric: Fabric,
+) -> None:
+    fabric.coordinator()
+    victims = [fabric.worker(f"victim{i}", at="fetched", each=True) for i in range(2)]
+    producer = fabric.producer()
+    await fabric.usable(*victims)
+    harmless = fabric.load(20)
+    producer.tell(harmless)
+    await until(lambda: len(producer.outcomes()) == len(harmless), 10.0)
+    poison = fabric.call("ask", arguments={"_die": True}, max_attempts=2)
+    producer.tell([poison])
+    await until(lambda: poison["nonce"] in producer.outcomes(), 15.0)
+    letters = await fabric.store.dead("echo", 0, 10)
+    await fabric.verdict()
+
+    assert all(victim.ended for victim in victims)
+    outcome = producer.outcomes()[poison["nonce"]]
+    assert outcome["code"] == "FAILOVER_EXHAUSTED"
+    assert {(worker, cause) for _, worker, cause, _ in outcome["attempts"]} == {
+        ("victim0", "WORKER_DIED"),
+        ("victim1", "WORKER_DIED"),
+    }
+    assert [(letter.id, len(letter.attempts)) for letter in letters] == [(outcome["id"], 2)]

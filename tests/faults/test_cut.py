@@ -1,0 +1,67 @@
+"""Connections that break between a command and its answer, for each move, with everybody behind the proxy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from proxy import Proxy, moves
+from waiting import until
+
+if TYPE_CHECKING:
+    from faults.fabric import Fabric
+
+pytestmark = pytest.mark.slow
+
+BY_HAND = {"dead", "replay", "purge"}
+"""Moves that only an operator makes; their lost answers are the protocol tests'."""
+ONCE = {"seal", "expire"}
+"""Moves that are not made again here once they were carried out."""
+AT_THE_END = {"reclaim", "retire"}
+"""Moves about workers that have gone."""
+
+
+async def test_a_lost_answer_to_any_move_is_noticed_by_nobody(fabric: Fabric) -> None:
+    everyday = {*moves(), "xread", "bzpopmin"} - BY_HAND - AT_THE_END
+    async with Proxy(fabric.url) as proxy:
+        proxy.cut(*everyday)
+        proxy.cut(*everyday - ONCE)
+        workers = [fabric.worker(name, url=proxy.url) for name in ("one", "two")]
+        producer = fabric.producer(url=proxy.url)
+        await fabric.store.declare("nobody", "0")
+        overdue = [fabric.call("echo", pool="nobody", timeout=0.3) for _ in range(2)]
+        producer.tell(overdue)
+        await until(lambda: len(producer.outcomes()) == 2, 15.0)
+        fabric.coordinator(url=proxy.url)
+        await fabric.usable(*workers)
+
+        told = 0
+        while proxy.left:
+            some = [*fabric.load(10, seed=told), fabric.call("ask", how="inspect")]
+            some += [fabric.call("progress", how="progress", arguments={"steps": 3, "ms": 120})]
+            some += [fabric.call("ask", how="cancel", ms=1500)]
+            producer.tell(some)
+            told += len(some)
+            assert told < 500, f"never lost: {dict(proxy.left)}"
+            await until(lambda wanted=told: len(producer.outcomes()) == wanted + 2, 20.0)
+
+        proxy.cut("reclaim", times=2)
+        last = fabric.call("ask", ms=500)
+        producer.tell([last])
+        await until(lambda: last["nonce"] in fabric.executed())
+        holder = await fabric.holder(producer.ids()[last["nonce"]])
+        (victim,) = [worker for worker in workers if worker.name == holder]
+        victim.kill()
+        await until(lambda: last["nonce"] in producer.outcomes(), 20.0)
+        await until(lambda: not proxy.left)
+        proxy.cut("retire")
+        await fabric.verdict()
+        assert proxy.lost["retire"] == 1
+
+    outcomes = producer.outcomes()
+    for nonce, outcome in outcomes.items():
+        if nonce in {call["nonce"] for call in overdue}:
+            assert (outcome["code"], outcome["executed"]) == ("TIMEOUT", "no")
+        else:
+            assert outcome["code"] in {"OK", "TOOL_ERROR", "CANCELLED"}, outcome
