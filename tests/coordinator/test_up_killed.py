@@ -27,6 +27,11 @@ def _marked(mark: str) -> list[int]:
     return found
 
 
+def _answers(cwd: Path, env: dict[str, str]) -> bool:
+    command = [sys.executable, "-m", "mcpweft", "call", "echo.echo", "text=hello"]
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, check=False).returncode == 0
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
 def test_when_up_is_killed_nothing_that_it_started_lives_on(tmp_path: Path) -> None:
@@ -36,28 +41,15 @@ def test_when_up_is_killed_nothing_that_it_started_lives_on(tmp_path: Path) -> N
     (tmp_path / "mcp.json").write_text(json.dumps({"mcpServers": {"echo": server}}), encoding="utf-8")
     env = os.environ | {"XDG_RUNTIME_DIR": str(runtime), "TMPDIR": str(runtime), "HOME": str(tmp_path)}
     env.pop("MCPWEFT_URL", None)
-    command = [sys.executable, "-m", "mcpweft"]
     up = subprocess.Popen(
-        [*command, "up", "mcp.json"],
+        [sys.executable, "-m", "mcpweft", "up", "mcp.json"],
         cwd=tmp_path,
         env=env,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     try:
-        until_sync(
-            lambda: (
-                subprocess.run(
-                    [*command, "call", "echo.echo", "text=hello"],
-                    cwd=tmp_path,
-                    env=env,
-                    capture_output=True,
-                    check=False,
-                ).returncode
-                == 0
-            ),
-            within=30,
-        )
+        until_sync(lambda: _answers(tmp_path, env), within=30)
         assert len(_marked(str(runtime))) >= 4, "up, its store, a worker and its server"
     finally:
         up.send_signal(signal.SIGKILL)
