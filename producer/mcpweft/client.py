@@ -41,14 +41,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping
     from typing import Unpack
 
-    from redis.credentials import CredentialProvider
-
     from mcpweft.fleet import FleetStatus, PoolView, Tool
     from mcpweft.inquiry import Inquiry
     from mcpweft.result import Result
     from mcpweft.stub import Decorator
     from mcpweft.terms import CallOptions, Duration, Listener
     from mcpweft_schemas.config import Config
+    from mcpweft_schemas.connect import Credentials
     from mcpweft_schemas.wire import Reply
 
 _SURE = STORED + DURABLE + PROGRESS
@@ -78,7 +77,7 @@ class Client:
         namespace: str | None = None,
         config: Config | None = None,
         name: str = FABRIC,
-        credentials: CredentialProvider | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
         self._url = url
         self._namespace = namespace

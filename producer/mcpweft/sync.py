@@ -21,14 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable, Mapping
     from typing import Unpack
 
-    from redis.credentials import CredentialProvider
-
     from mcpweft.fleet import FleetStatus, PoolView, Tool
     from mcpweft.inquiry import Inquiry
     from mcpweft.mapping import Mapped
     from mcpweft.result import Result
     from mcpweft.terms import CallOptions, Duration, Listener
     from mcpweft_schemas.config import Config
+    from mcpweft_schemas.connect import Credentials
 
 
 class SyncClient:
@@ -41,7 +40,7 @@ class SyncClient:
         namespace: str | None = None,
         config: Config | None = None,
         name: str = FABRIC,
-        credentials: CredentialProvider | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
         self._client = Client(url, namespace=namespace, config=config, name=name, credentials=credentials)
         self._lock = threading.Lock()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
 from urllib.parse import parse_qs, urlsplit
 
 from redis import asyncio as aioredis
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from redis.credentials import CredentialProvider
+
+Credentials: TypeAlias = "CredentialProvider"
+"""What may be given instead of a user and password in the URL: redis-py's CredentialProvider."""
 
 BLOCK_S = 2.0
 """No command waits longer than this for something to happen, s."""
@@ -133,7 +136,7 @@ class Link:
         self._make_waiter = make_waiter
 
     @classmethod
-    def to(cls, url: str, credentials: CredentialProvider | None = None) -> Link:
+    def to(cls, url: str, credentials: Credentials | None = None) -> Link:
         """Make a link for a URL; nothing is sent before the first command.
 
         `redis://`, `rediss://` and `unix://` name one server, `redis+cluster://` (or `rediss+cluster://`) any
