@@ -45,9 +45,6 @@ class Settle:
     backoff_ms: int = 0
 
 
-Handler = "Callable[[Delivery, dict[str, Any]], Awaitable[Any]]"
-
-
 @dataclass
 class LoopWorker:
     """A worker of one capability; `async with LoopWorker(url, namespace, "echo", {...}) as worker`."""
@@ -71,6 +68,9 @@ class LoopWorker:
         self._held: set[asyncio.Task[None]] = set()
         self._done: list[tuple[Delivery, Settlement]] = []
         self._news = asyncio.Event()
+        self.gate = asyncio.Event()
+        self.idle = False
+        self.said = -1
         self.cancelled: set[str] = set()
         self._running: dict[str, asyncio.Task[None]] = {}
         await self._register()
@@ -104,7 +104,10 @@ class LoopWorker:
 
     async def _say(self) -> Word:
         load = wire.pack({"in_flight": len(self._held), "slots": self.slots, "ok": 1, "errors": 0})
-        return await self.store.beat(self.capability, self.reader, 2000 if self.usable else 0, load)
+        usable_ms = 2000 if self.usable else 0
+        word = await self.store.beat(self.capability, self.reader, usable_ms, load)
+        self.said = usable_ms
+        return word
 
     async def _beat(self) -> None:
         while True:
@@ -119,6 +122,7 @@ class LoopWorker:
         try:
             while True:
                 free = self.slots - len(self._held)
+                self.idle = self.paused
                 if free <= 0 or self.paused:
                     self._room.clear()
                     with contextlib.suppress(TimeoutError):
