@@ -212,9 +212,11 @@ def _misdelivered(evidence: Evidence) -> Iterator[str]:
     for one in evidence.sent:
         owners[one.nonce].add(one.producer)
     nonces = {one.id: one.nonce for one in evidence.accepted}
-    for said in (*evidence.accepted, *evidence.outcomes):
-        if said.nonce in sent and said.producer not in owners[said.nonce]:
-            yield f"{said.nonce} is {_names(owners[said.nonce])}'s and came to {said.producer}"
+    came = {(one.nonce, one.producer) for one in evidence.accepted}
+    came |= {(one.nonce, one.producer) for one in evidence.outcomes}
+    for nonce, producer in sorted(came):
+        if nonce in sent and producer not in owners[nonce]:
+            yield f"{nonce} is {_names(owners[nonce])}'s and came to {producer}"
     for record in evidence.stored:
         request = sent.get(record.nonce or nonces.get(record.id, ""))
         if request is None:

@@ -1,8 +1,8 @@
 """A TCP proxy before a store that loses answers: the command is carried out, and its connection dies unheard.
 
-It knows the fabric's moves by their scripts' hashes and any other command by its name, one armed count for each:
-`cut("settle", 2)` loses the answers to the next two settles, whoever sends them. A store that does not know a
-script yet has carried nothing out, so that answer is passed on.
+It knows the fabric's moves by their scripts' hashes and any other command by its name, one armed count for
+each: `cut("settle", times=2)` loses the answers to the next two settles, whoever sends them. A store that
+does not know a script yet has carried nothing out, so that answer is passed on.
 
 Above stand the fault tests. Below: plain TCP and RESP's first line. It relies on clients that wait for each
 answer before they send more, as redis-py's connections do.

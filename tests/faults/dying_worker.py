@@ -1,14 +1,17 @@
 """A worker that kills itself at a named point, with a safe and an unsafe request in its hands.
 
-    python tests/faults/dying_worker.py --at POINT [--each] -- worker …       the words behind are mcpweft's own
+    python tests/faults/dying_worker.py --at POINT --ledger FILE [--each] -- worker …
+
+What stands behind `--` are mcpweft's own words. The points:
 
     fetched     it has fetched them and not called
     calling     the server has written them down and has not answered
     answered    the answers are there and nothing was settled
     settled     the settle was carried out, and its answer is not read
 
-The production code knows nothing of this: the methods at which the points lie are wrapped here. Only requests
-whose arguments hold `_die` count. With `--each` one of them is enough: it kills every such worker that it meets.
+The production code knows nothing of this: the methods at which the points lie are wrapped here. Only
+requests whose arguments hold `_die` count. With `--each` one of them is enough: it kills every such worker
+that it meets.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from mcpweft.cli.main import main as mcpweft
 from mcpweft_schemas.store import Store
@@ -70,8 +73,8 @@ class Death:
                 die()
             return words
 
-        Session.call = marked_call  # type: ignore[method-assign]
-        Store.settle = marked_settle  # type: ignore[method-assign]
+        cast("Any", Session).call = marked_call
+        cast("Any", Store).settle = marked_settle
 
     async def _call(self, call: Any, nonce: str) -> Answer:
         if self.point == "fetched":

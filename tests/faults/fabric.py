@@ -2,8 +2,8 @@
 
 Workers, coordinators and producers are started here as an operator starts them; the worker that is to die at
 a point is `dying_worker.py`, which runs the same command. All of them carry the test's folder in PATH, by
-which the last one is found. `verdict` ends everything in good order, gathers what was written down, and hands it to
-`checker`.
+which the last one is found. `verdict` ends everything in good order, gathers what was written down, and hands
+it to `checker`.
 
 Above stand the fault tests. It must never know a fault: those are the tests' own.
 """
@@ -19,7 +19,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import checker
 import leak
@@ -97,7 +97,6 @@ class Process:
     """What it says on standard error."""
     stopped: bool = False
 
-    @property
     def ended(self) -> bool:
         return self.popen.poll() is not None
 
@@ -139,9 +138,16 @@ class Producer(Process):
         """Return nonce → the outcome that it was told."""
         return {event["nonce"]: event for event in self.events("outcome")}
 
+    async def told(self, *nonces: str, count: int = 0, within: float = 15.0) -> None:
+        """Wait until it has these outcomes, and so many altogether."""
+        await until(lambda: len(self.outcomes()) >= count and {*nonces} <= self.outcomes().keys(), within)
+
     def ids(self) -> dict[str, str]:
         """Return nonce → the id under which it was accepted."""
         return {event["nonce"]: event["id"] for event in self.events("accepted")}
+
+
+_P = TypeVar("_P", bound=Process)
 
 
 class Fabric:
@@ -172,7 +178,7 @@ class Fabric:
 
     # -- processes -----------------------------------------------------------------------------------------
 
-    def _start(self, name: str, words: list[str], cls: type[Process] = Process) -> Any:
+    def _start(self, name: str, words: list[str], cls: type[_P]) -> _P:
         log = self._folder / f"{name}.err"
         environ = {key: value for key, value in os.environ.items() if not key.startswith("MCPWEFT_")}
         environ["PATH"] += os.pathsep + str(self._folder)
@@ -196,14 +202,14 @@ class Fabric:
         words = ["worker", "--config", str(self._config), "--server", server or self.pools[0], "--id", name]
         words += self._where(url)
         if not at:
-            return self._start(name, ["-m", "mcpweft.cli.main", *words])
+            return self._start(name, ["-m", "mcpweft.cli.main", *words], Process)
         dying = [str(HERE / "dying_worker.py"), "--at", at, "--ledger", str(self.ledger.path)]
-        return self._start(name, [*dying, *(["--each"] if each else []), "--", *words])
+        return self._start(name, [*dying, *(["--each"] if each else []), "--", *words], Process)
 
     def coordinator(self, name: str = "coordinator", *, url: str = "") -> Process:
         """Start a coordinator."""
         words = ["coordinator", "--config", str(self._config), "--id", name]
-        return self._start(name, ["-m", "mcpweft.cli.main", *words, *self._where(url)])
+        return self._start(name, ["-m", "mcpweft.cli.main", *words, *self._where(url)], Process)
 
     def _where(self, url: str) -> list[str]:
         return ["--store", url or self.url, "--namespace", self.namespace]
@@ -212,7 +218,7 @@ class Fabric:
         """Start a producer."""
         events = self._folder / f"{name}.events"
         words = ["--url", url or self.url, "--namespace", self.namespace, "--log", str(events)]
-        producer: Producer = self._start(name, [str(HERE / "producing.py"), *words], Producer)
+        producer = self._start(name, [str(HERE / "producing.py"), *words], Producer)
         producer.log_lines = Lines(events)
         self._producers.append(producer)
         return producer
@@ -222,7 +228,7 @@ class Fabric:
         await until(lambda: self._usable({worker.name for worker in workers}), within)
 
     async def _usable(self, names: set[str]) -> bool:
-        ended = [p for p in self._processes if p.name in names and p.ended]
+        ended = [p for p in self._processes if p.name in names and p.ended()]
         assert not ended, "\n".join(p.said() for p in ended)
         found: set[str] = set()
         for pool in self.pools:
@@ -233,7 +239,7 @@ class Fabric:
 
     async def bury(self, worker: Process) -> None:
         """Report a worker's exit, as the launcher that started it does."""
-        assert worker.ended
+        assert worker.ended()
         for pool in self.pools:
             while True:
                 got = await self.store.reclaim(pool, 0, worker.name, confirmed=True, dead_after_ms=0)
@@ -273,7 +279,7 @@ class Fabric:
         """Return the same call for another producer: made `how`, or followed by its id."""
         return {**call, **more, "how": how}
 
-    def load(self, count: int, seed: int = 1, **options: Any) -> list[dict[str, Any]]:
+    def load(self, count: int, seed: int = 1) -> list[dict[str, Any]]:
         """Return mixed calls: safe and not, quick and slow, of all priorities and three tenants."""
         rng = random.Random(seed)
         return [
@@ -282,7 +288,8 @@ class Fabric:
                 how=rng.choice(["call", "call", "submit"]),
                 pool=rng.choice(self.pools),
                 ms=rng.uniform(1, 40),
-                **{"priority": rng.randint(0, 10), "tenant": rng.choice(["", "red", "blue"]), **options},
+                priority=rng.randint(0, 10),
+                tenant=rng.choice(["", "red", "blue"]),
             )
             for _ in range(count)
         ]
@@ -310,7 +317,7 @@ class Fabric:
                 continue
             assert producer.popen.stdin is not None
             producer.popen.stdin.close()
-            await until(lambda one=producer: one.ended, END_WITHIN)
+            await until(producer.ended, END_WITHIN)
             assert producer.popen.returncode == 0, producer.said()
         await until(self._at_rest, END_WITHIN)
 
@@ -339,7 +346,7 @@ class Fabric:
                 process.resume()
             process.popen.terminate()
         for process in self._processes:
-            await until(lambda one=process: one.ended, 10.0)
+            await until(process.ended, 10.0)
             code = process.popen.returncode
             assert code in {0, -signal.SIGKILL}, f"{process.name} ended with {code}:\n{process.said()}"
 
@@ -387,7 +394,7 @@ class Fabric:
     async def __aexit__(self, *_: object) -> None:
         await self.store.link.close()
         for process in self._processes:
-            if not process.ended:
+            if not process.ended():
                 process.kill()
             if process.popen.stdin is not None:
                 with contextlib.suppress(BrokenPipeError):

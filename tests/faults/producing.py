@@ -3,9 +3,9 @@
     python tests/faults/producing.py --url URL --namespace NS --log FILE
 
 Each line of standard input is a call: {"nonce", "name", "arguments", "options", "safe", "answer", "how"},
-`how` being `call`, `submit` (and wait for its outcome), `leave` (submit only), `cancel` or `inspect` (call, and
-do that as soon as it is accepted), `progress` (call, and hear of it) or `follow` (wait for the request `id` that
-somebody else made). The end of input ends the process once every call has ended.
+`how` being `call`, `submit` (and wait for its outcome), `leave` (submit only), `cancel` or `inspect` (call,
+and do that once it is accepted), `progress` (call, and hear of it) or `follow` (wait for the request `id`
+that somebody else made). The end of input ends the process once every call has ended.
 
 The log is JSON lines, each written at once: `sent` before anything else, `accepted` as soon as the store has
 said so, `outcome` when the caller has it. What the store says is read where the client reads it, at
@@ -20,7 +20,7 @@ import json
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from mcpweft import Client
 from mcpweft.errors import McpweftError
@@ -30,9 +30,10 @@ from mcpweft_schemas.wire import unpack
 from mcpweft_schemas.word import Word
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
     from mcpweft.result import Result
+    from mcpweft.terms import CallOptions, Listener
     from mcpweft_schemas.store import Enqueued
     from mcpweft_schemas.wire import Submission
 
@@ -68,7 +69,7 @@ class Producer:
                     self._accepted(unpack(item.body)["arguments"]["_nonce"], accepted.id)
             return answer
 
-        Store.enqueue = logged  # type: ignore[method-assign]
+        cast("Any", Store).enqueue = logged
 
     def _accepted(self, nonce: str, request_id: str) -> None:
         known = self._id(nonce)
@@ -103,9 +104,13 @@ class Producer:
             attempts=attempts,
         )  # fmt: skip
 
+    def _listener(self, nonce: str) -> Listener:
+        return lambda progress: self._log.write(event="progress", nonce=nonce, progress=progress.progress)
+
     async def _result(self, call: dict[str, Any]) -> Result | None:
-        name, arguments, options = call["name"], call["arguments"], call["options"]
-        options = {"raise_on_tool_error": False, **options}
+        name, arguments = call["name"], call["arguments"]
+        options = cast("CallOptions", call["options"])
+        options["raise_on_tool_error"] = False
         if call["how"] == "follow":
             return await _again(lambda: self._client.result(call["id"], raise_on_tool_error=False))
         if call["how"] in {"submit", "leave"}:
@@ -114,9 +119,7 @@ class Producer:
                 return None
             return await _again(handle.result)
         if call["how"] == "progress":
-            options["on_progress"] = lambda progress: self._log.write(
-                event="progress", nonce=call["nonce"], progress=progress.progress
-            )
+            options["on_progress"] = self._listener(call["nonce"])
         task = asyncio.create_task(self._client.call(name, arguments, **options))
         if call["how"] in {"cancel", "inspect"}:
             request_id = await self._id(call["nonce"])
@@ -134,7 +137,7 @@ async def _again(ask: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
             await asyncio.sleep(0.05)
 
 
-async def lines() -> Any:
+async def lines() -> AsyncIterator[dict[str, Any]]:
     """Give the lines of standard input as they come."""
     reader = asyncio.StreamReader(limit=1 << 24)
     await asyncio.get_running_loop().connect_read_pipe(

@@ -15,9 +15,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "servers"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import echo  # noqa: E402  # found by the line above
+from servers import echo
 
 SHAPE = echo.schema(text="string", ms="number")
 echo.TOOLS += [

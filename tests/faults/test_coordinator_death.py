@@ -54,7 +54,7 @@ async def test_another_coordinator_takes_over_from_a_killed_one_and_rescues_the_
     took = time.monotonic() - killed_at
     assert second in coordinators
     assert took <= 1.5, f"took over after {took:.2f} s"
-    await until(lambda: safe["nonce"] in producer.outcomes(), 15.0)
+    await producer.told(safe["nonce"])
     await fabric.bury(victim)
     await fabric.verdict()
     assert producer.outcomes()[safe["nonce"]]["code"] == "OK"
@@ -76,7 +76,7 @@ async def test_with_no_coordinator_left_the_workers_go_on_and_sweep_for_the_dead
     producer.tell([safe, late, *fabric.load(20)])
     await until(lambda: safe["nonce"] in producer.ids())
     victim = await kill_who_runs(fabric, workers, safe, producer.ids()[safe["nonce"]])
-    await until(lambda: safe["nonce"] in producer.outcomes(), 20.0)
+    await producer.told(safe["nonce"])
     await fabric.bury(victim)
     await fabric.verdict()
     attempts = [(worker, cause) for _, worker, cause, _ in producer.outcomes()[safe["nonce"]]["attempts"]]

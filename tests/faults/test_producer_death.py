@@ -30,7 +30,7 @@ async def test_what_a_killed_producer_waited_for_is_there_for_another_process(fa
     ids = killed.ids()
     kept = [*submitted, keyed]
     other.tell([fabric.again(call, "follow", id=ids[call["nonce"]]) for call in kept])
-    await until(lambda: {call["nonce"] for call in kept} <= other.outcomes().keys(), 10.0)
+    await other.told(*(call["nonce"] for call in kept))
     third.tell([fabric.again(keyed, "call")])
     await until(lambda: _ended(fabric, ids[plain["nonce"]]))
     evidence = await fabric.verdict()

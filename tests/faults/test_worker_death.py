@@ -25,9 +25,9 @@ async def test_a_worker_killed_at_this_point_loses_nothing_and_repeats_nothing_u
     unsafe = fabric.call("say", arguments={"_die": True}, priority="low")
     producer.tell([safe, unsafe, *fabric.load(40)])
     healthy = fabric.worker("healthy")
-    await until(lambda: dying.ended, 15.0)
+    await until(dying.ended, 15.0)
     await fabric.usable(healthy)
-    await until(lambda: safe["nonce"] in producer.outcomes(), 15.0)
+    await producer.told(safe["nonce"])
     await fabric.bury(dying)
     evidence = await fabric.verdict()
 
@@ -59,11 +59,11 @@ async def test_a_worker_that_was_stopped_and_wakes_up_settles_only_what_is_still
     (other,) = [worker for worker in workers if worker is not sleeper]
     sleeper.pause()
     outcomes = producer.outcomes
-    await until(lambda: {call["nonce"] for call in [*safe, ended]} <= outcomes().keys(), 15.0)
+    await producer.told(*(call["nonce"] for call in [*safe, ended]))
     assert patient["nonce"] not in outcomes(), "it is unsafe and its worker may live: nobody may end it yet"
 
     sleeper.resume()
-    await until(lambda: patient["nonce"] in outcomes())
+    await producer.told(patient["nonce"])
     await until(lambda: sleeper.said().count('"settle lost"') == 4)
     producer.tell(fabric.load(20))
     await fabric.verdict()
@@ -71,8 +71,8 @@ async def test_a_worker_that_was_stopped_and_wakes_up_settles_only_what_is_still
     assert outcomes()[ended["nonce"]]["code"] == "OUTCOME_UNKNOWN"
     assert outcomes()[patient["nonce"]]["attempts"] == [["echo", sleeper.name, "OK", "yes"]]
     for call in safe:
-        workers = [(worker, cause) for _, worker, cause, _ in outcomes()[call["nonce"]]["attempts"]]
-        assert workers == [(sleeper.name, "WORKER_DIED"), (other.name, "OK")]
+        tries = [(worker, cause) for _, worker, cause, _ in outcomes()[call["nonce"]]["attempts"]]
+        assert tries == [(sleeper.name, "WORKER_DIED"), (other.name, "OK")]
 
 
 async def test_a_request_that_kills_each_worker_ends_as_a_dead_letter_that_lists_its_attempts(
@@ -84,14 +84,14 @@ async def test_a_request_that_kills_each_worker_ends_as_a_dead_letter_that_lists
     await fabric.usable(*victims)
     harmless = fabric.load(20)
     producer.tell(harmless)
-    await until(lambda: len(producer.outcomes()) == len(harmless), 10.0)
+    await producer.told(count=len(harmless))
     poison = fabric.call("ask", arguments={"_die": True}, max_attempts=2)
     producer.tell([poison])
-    await until(lambda: poison["nonce"] in producer.outcomes(), 15.0)
+    await producer.told(poison["nonce"])
     letters = await fabric.store.dead("echo", 0, 10)
     await fabric.verdict()
 
-    assert all(victim.ended for victim in victims)
+    assert all(victim.ended() for victim in victims)
     outcome = producer.outcomes()[poison["nonce"]]
     assert outcome["code"] == "FAILOVER_EXHAUSTED"
     assert {(worker, cause) for _, worker, cause, _ in outcome["attempts"]} == {
