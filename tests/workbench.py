@@ -88,7 +88,7 @@ class Bench:
         async with asyncio.TaskGroup() as group:
             life = group.create_task(worker.run())
             try:
-                await until(lambda: life.done() or worker.readiness()["ready"], within=15.0)
+                await until(lambda: life.done() or worker.report.readiness()["ready"], within=15.0)
                 yield worker
             finally:
                 worker.stop()

@@ -11,6 +11,7 @@ from mcpweft_workers.endpoint import Endpoint
 from waiting import until
 
 if TYPE_CHECKING:
+    from mcpweft_workers.worker import Worker
     from workbench import Bench
 
 
@@ -27,13 +28,18 @@ async def ask(port: int, request: bytes) -> tuple[int, bytes]:
     return (int(head.split(b" ")[1]) if head else 0), body
 
 
+def port_of(worker: Worker) -> int:
+    assert worker.endpoint is not None
+    return worker.endpoint.port
+
+
 async def get(port: int, path: str) -> tuple[int, bytes]:
     return await ask(port, f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
 
 
 async def test_a_worker_says_that_it_lives_whether_it_is_ready_and_what_it_counted(bench: Bench) -> None:
     async with bench.worker(port=0) as worker:
-        port = worker.endpoint.port
+        port = port_of(worker)
         assert (await get(port, "/healthz"))[0] == 200
         status, body = await get(port, "/readyz")
         assert (status, json.loads(body)) == (200, {"ready": True, "state": "READY", "reason": ""})
@@ -48,9 +54,9 @@ async def test_a_draining_worker_lives_and_is_not_ready(bench: Bench) -> None:
         await bench.enqueue("sleep", {"ms": 1000})
         await until(lambda: worker.runner.in_flight)
         worker.stop()
-        status, body = await get(worker.endpoint.port, "/readyz")
+        status, body = await get(port_of(worker), "/readyz")
         assert (status, json.loads(body)["ready"]) == (503, False)
-        assert (await get(worker.endpoint.port, "/healthz"))[0] == 200
+        assert (await get(port_of(worker), "/healthz"))[0] == 200
 
 
 async def test_a_worker_whose_server_is_down_is_not_ready_and_says_why(bench: Bench) -> None:
@@ -58,7 +64,7 @@ async def test_a_worker_whose_server_is_down_is_not_ready_and_says_why(bench: Be
     async with asyncio.TaskGroup() as group:
         group.create_task(worker.run())
         await until(lambda: worker.session.reason)
-        status, body = await get(worker.endpoint.port, "/readyz")
+        status, body = await get(port_of(worker), "/readyz")
         assert status == 503
         assert "nonexistent" in json.loads(body)["reason"]
         worker.stop()

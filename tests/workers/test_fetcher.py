@@ -29,7 +29,7 @@ async def test_a_request_whose_fetch_lost_its_answer_is_adopted_and_run_once(ben
             reply = await bench.outcome(request_id)
             assert (reply.code, len(reply.attempts)) == (Code.OK, 1)
         assert way.severed == 5
-        assert worker.usable
+        assert worker.report.usable
     assert len(bench.executed()) == 5
 
 
@@ -87,7 +87,7 @@ async def test_a_store_that_was_away_is_served_again(bench: Bench) -> None:
         await until(lambda: worker.runner.in_flight == 1)
         await way.shut()
         later = await bench.enqueue("echo", {"text": "later"})
-        await until(lambda: worker.backlog == 1)  # it has its answer, and nobody to tell
+        await until(lambda: worker.report.backlog == 1)  # it has its answer, and nobody to tell
         await way.reopen()
         assert text_of(await bench.outcome(running)) == "done"
         assert text_of(await bench.outcome(later)) == "later"

@@ -55,8 +55,8 @@ async def test_a_workers_metrics_count_its_calls(bench: Bench) -> None:
     async with bench.worker() as worker:
         for _ in range(3):
             await bench.outcome(await bench.enqueue("echo", {"text": "x"}))
-        await until(lambda: worker.backlog == 0)
-        text = worker._metrics_text().decode()
+        await until(lambda: worker.report.backlog == 0)
+        text = worker.report.prometheus(0.0).decode()
     where = f'pool="{POOL}",server="echo"'
     assert f'mcpweft_worker_attempts_total{{class="normal",outcome="OK",{where}}} 3.0' in text
     assert f'mcpweft_worker_settles_total{{outcome="OK",{where}}} 3.0' in text

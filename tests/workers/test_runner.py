@@ -129,7 +129,7 @@ async def test_a_large_answer_that_the_store_has_no_room_for_says_so(bench: Benc
 
         worker.store.lay_chunks = full  # type: ignore[method-assign]  # as a full store answers
         reply = await bench.outcome(await bench.enqueue("blob", {"size": 2_000_000}))
-        assert worker.usable
+        assert worker.report.usable
     assert (reply.code, reply.executed) == (Code.RESOURCE_EXHAUSTED, Executed.YES)
     assert "out of memory" in what_of(reply)
 
@@ -140,7 +140,7 @@ async def test_a_large_answer_survives_a_store_that_goes_away_while_it_is_laid_d
         reply = await bench.outcome(await bench.enqueue("blob", {"size": 2_000_000}))
         assert (reply.code, way.severed) == (Code.OK, 1)
         assert await bench.store.chunks(POOL, reply) is not None
-        await until(lambda: worker.backlog == 0)
+        await until(lambda: worker.report.backlog == 0)
 
 
 async def test_pieces_live_as_long_as_the_outcome(bench: Bench) -> None:

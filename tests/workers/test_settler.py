@@ -23,7 +23,7 @@ async def test_a_settle_whose_answer_was_lost_is_repeated_and_writes_nothing_mor
     async with Severing(bench.url) as way, bench.worker(url=way.url) as worker:
         way.sever(script("settle").sha)
         reply = await bench.outcome(await bench.enqueue("echo", {"text": "once"}))
-        await until(lambda: worker.backlog == 0)
+        await until(lambda: worker.report.backlog == 0)
         assert way.severed == 1
         repeats = worker.metrics.text().decode()
         status = await bench.store.status(POOL)
@@ -39,7 +39,7 @@ async def test_a_retry_whose_answer_was_lost_is_not_retried_twice(bench: Bench) 
         await until(lambda: worker.runner.in_flight)
         way.sever(script("settle").sha)
         reply = await bench.outcome(request_id)
-        await until(lambda: worker.backlog == 0)
+        await until(lambda: worker.report.backlog == 0)
     assert reply.code is Code.FAILOVER_EXHAUSTED
     assert len(bench.executed()) == 2
 

@@ -28,9 +28,9 @@ async def test_an_exclusive_server_runs_once_and_moves_when_its_worker_ends(benc
             reply = await bench.outcome(await bench.enqueue("echo", {"text": "1"}))
             assert reply.worker == "first"
             assert second.session.pids is None
-            assert "lease" in second.readiness()["reason"]
+            assert "lease" in second.report.readiness()["reason"]
             first.stop()
-            await until(lambda: second.readiness()["ready"], within=15.0)
+            await until(lambda: second.report.readiness()["ready"], within=15.0)
             assert first.session.pids is None
             reply = await bench.outcome(await bench.enqueue("echo", {"text": "2"}))
             assert reply.worker == "second"
@@ -46,10 +46,10 @@ async def test_a_worker_that_loses_its_lease_stops_the_server(bench: Bench) -> N
         key = bench.store.fleet.lease("server.echo")
         await bench.store.link.run("HSET", key, "holder", "thief")
         await until(lambda: worker.session.pids is None)
-        assert not worker.readiness()["ready"]
+        assert not worker.report.readiness()["ready"]
         assert await bench.state(call) == "delayed"
         await bench.store.lease("server.echo", "thief", 0)
-        await until(lambda: worker.readiness()["ready"], within=15.0)
+        await until(lambda: worker.report.readiness()["ready"], within=15.0)
         await bench.store.cancel(POOL, call)
 
 

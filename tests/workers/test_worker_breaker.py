@@ -67,7 +67,7 @@ async def test_a_silent_server_is_pinged_and_one_that_answers_is_left_alone(benc
         began = worker.runner.heard_at
         await until(lambda: worker.runner.heard_at > began, within=4.0)  # the pong
         assert not worker.vigil.hung
-        assert worker.usable
+        assert worker.report.usable
 
 
 async def test_a_hung_server_is_degraded_first_and_restarted_once_an_attempt_has_timed_out(
@@ -78,8 +78,8 @@ async def test_a_hung_server_is_degraded_first_and_restarted_once_an_attempt_has
         pid = worker.session.pids
         request_id = await bench.enqueue("deaf")
         await until(lambda: worker.vigil.hung, within=6.0)
-        assert not worker.usable
-        assert worker.readiness()["state"] == "DEGRADED"
+        assert not worker.report.usable
+        assert worker.report.readiness()["state"] == "DEGRADED"
         assert worker.session.pids == pid
         reply = await bench.outcome(request_id)
         assert (reply.code, reply.cause) == (Code.OUTCOME_UNKNOWN, "ATTEMPT_TIMEOUT")
@@ -92,4 +92,4 @@ async def test_hung_after_restarts_a_hung_server_sooner(bench: Bench) -> None:
     async with bench.worker(config) as worker:
         reply = await bench.outcome(await bench.enqueue("deaf"), within=4.0)
         assert (reply.code, reply.cause) == (Code.OUTCOME_UNKNOWN, "SERVER_DIED")
-        await until(lambda: worker.usable)
+        await until(lambda: worker.report.usable)

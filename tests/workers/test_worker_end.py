@@ -10,7 +10,10 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import pytest
+
 from mcpweft_schemas.outcome import Code, Executed
+from severing import Severing
 from waiting import until, until_sync
 from workbench import POOL, text_of
 
@@ -130,13 +133,27 @@ async def test_a_killed_worker_leaves_no_server(bench: Bench, tmp_path: Path) ->
     until_sync(lambda: not any(lives(pid) for pid in servers))
 
 
-async def test_a_worker_ends_while_the_store_is_away(own_bench: Bench) -> None:
-    from severing import Severing  # noqa: PLC0415  # used here only
+@pytest.mark.slow
+async def test_without_a_coordinator_another_worker_takes_a_dead_ones_work(
+    bench: Bench, tmp_path: Path
+) -> None:
+    with process(bench, tmp_path) as child:
+        await until(lambda: usable(bench), within=15.0)
+        request_id = await bench.enqueue("sleep", {"ms": 1000})
+        await until(lambda: len(bench.executed()) == 1)
+        async with bench.worker(worker_id="heir"):
+            child.kill()
+            child.wait()
+            reply = await bench.outcome(request_id, within=25.0)
+    assert (reply.code, reply.worker) == (Code.OK, "heir")
+    assert [attempt.cause for attempt in reply.attempts] == ["WORKER_DIED", "OK"]
 
+
+async def test_a_worker_ends_while_the_store_is_away(own_bench: Bench) -> None:
     async with Severing(own_bench.url) as way:
         worker = own_bench.make(own_bench.config(worker={"grace": 0.2}), url=way.url)
         life = asyncio.create_task(worker.run())
-        await until(lambda: worker.readiness()["ready"], within=15.0)
+        await until(lambda: worker.report.readiness()["ready"], within=15.0)
         pid = worker.session.pids
         assert pid is not None
         await way.shut()

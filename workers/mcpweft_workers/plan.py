@@ -23,7 +23,7 @@ from mcpweft_schemas.wire import pack
 from mcpweft_workers.binding import Identity
 from mcpweft_workers.breaker import Policy
 from mcpweft_workers.runner import Rules
-from mcpweft_workers.spec import ServerSpec
+from mcpweft_workers.spec import MIB, ServerSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -140,6 +140,8 @@ def _spec(name: str, server: ServerConfig, config: Config) -> ServerSpec:
         headers=dict(server.headers),
         app=server.app or "",
         mode=mode,
+        # An answer is one line, and JSON may write a body twice as long as it is kept.
+        max_line=max(8 * MIB, 2 * config.worker.max_result),
         max_result=config.worker.max_result,
     )
 

@@ -30,16 +30,17 @@ from mcpweft_schemas.sweeper import Sweeper
 from mcpweft_schemas.word import Word
 from mcpweft_workers.backoff import Patience
 from mcpweft_workers.binding import Binding
-from mcpweft_workers.breaker import Breaker, State
+from mcpweft_workers.breaker import Breaker
 from mcpweft_workers.catalog import Catalog
 from mcpweft_workers.control import Control
 from mcpweft_workers.endpoint import Endpoint
 from mcpweft_workers.fetcher import Fetcher
 from mcpweft_workers.gate import Gate
-from mcpweft_workers.heartbeat import Heartbeat, Pulse
+from mcpweft_workers.heartbeat import Heartbeat
 from mcpweft_workers.log import event
 from mcpweft_workers.metrics import Metrics
 from mcpweft_workers.progress import Progress
+from mcpweft_workers.report import Report
 from mcpweft_workers.runner import Means, Runner
 from mcpweft_workers.session import Session, SessionState
 from mcpweft_workers.settler import Settler
@@ -80,6 +81,8 @@ class Worker:
         self._tools: tuple[Tool, ...] | None = None
         self._catalog = Catalog(plan.identity.server, ())
         self._was_usable = False
+        self.endpoint: Endpoint | None = None
+        """Where it answers over HTTP, while it runs and was asked to."""
         self.store = Store(Link.to(plan.store_url), plan.namespace)
         self.session = Session(plan.spec, rng=rng, on_state=self._on_state, on_tools=self._on_tools)
         loop = asyncio.get_running_loop()
@@ -95,9 +98,10 @@ class Worker:
         self._fetchers = [self._fetcher(binding) for binding in self._bindings.values()]
         self.vigil = Vigil(self.session, self.runner, self.gate, hung_after=plan.hung_after, clock=clock)
         self._tenancy = self._make_tenancy()
+        self.report = self._make_report()
         self._heart = Heartbeat(
             lambda: Store(Link.to(plan.store_url), plan.namespace),
-            self._take_pulse,
+            self.report.pulse,
             every=plan.heartbeat,
             dead_after=plan.dead_after,
             clock=clock,
@@ -149,6 +153,20 @@ class Worker:
             clock=self._clock,
         )
 
+    def _make_report(self) -> Report:
+        return Report(
+            gate=self.gate,
+            slots=self.slots,
+            runner=self.runner,
+            session=self.session,
+            vigil=self.vigil,
+            bindings=self._bindings,
+            settlers=self._settlers,
+            metrics=self.metrics,
+            draining=self._stopping.is_set,
+            clock=self._clock,
+        )
+
     def _make_tenancy(self) -> Tenancy | None:
         if not self.plan.exclusive:
             return None
@@ -171,7 +189,8 @@ class Worker:
             with suppress(StoreUnreachableError):  # a store that is away for now is waited for
                 await self.store.pools()
             if self.plan.port is not None:
-                await stack.enter_async_context(self._endpoint(self.plan.host, self.plan.port))
+                self.endpoint = self._endpoint(self.plan.port)
+                await stack.enter_async_context(self.endpoint)
             stack.push_async_callback(self._leave)
             self._heart.start()
             async with asyncio.TaskGroup() as doers:
@@ -203,6 +222,14 @@ class Worker:
 
     def _control(self, bindings: list[Binding]) -> Control:
         return Control(self.store, bindings, on_cancel=self.runner.cancel, patience=self._patience())
+
+    def _endpoint(self, port: int) -> Endpoint:
+        return Endpoint(
+            self.plan.host,
+            port,
+            ready=self.report.readiness,
+            metrics=lambda: self.report.prometheus(self._heart.lag),
+        )
 
     async def _own_server(self) -> None:
         """Keep the server connected; one that must be alone, while the lease is held."""
@@ -272,7 +299,7 @@ class Worker:
                 for settler in self._settlers.values():
                     await settler.drained()
         except TimeoutError:
-            event(logging.ERROR, "left unsettled", requests=self.backlog)
+            event(logging.ERROR, "left unsettled", requests=self.report.backlog)
 
     async def _leave(self) -> None:
         """Say goodbye to the store; without it the worker would count as dead after a second."""
@@ -325,61 +352,6 @@ class Worker:
         if word is Word.LOST or word is None:
             why = "never answered" if word is None else "no longer this worker's"
             event(logging.WARNING, "settle lost", request=settlement.id, cause=settlement.cause, reason=why)
-
-    # --- what it says
-
-    @property
-    def usable(self) -> bool:
-        """Whether it takes work."""
-        return self.gate.is_open and self.slots.limit > 0 and not self._stopping.is_set()
-
-    @property
-    def backlog(self) -> int:
-        """Settlements that the store has not answered yet."""
-        return sum(settler.backlog for settler in self._settlers.values())
-
-    def _state(self) -> str:
-        return SessionState.DEGRADED.value if self.vigil.hung else self.session.state.value
-
-    def _take_pulse(self) -> Pulse:
-        readers = {name: binding.reader for name, binding in self._bindings.items()}
-        load: dict[str, Any] = {
-            "in_flight": self.runner.in_flight,
-            "slots": self.slots.limit,
-            "state": self._state(),
-            "breaker": self.gate.breaker.state(self._clock()).value,
-            "reason": (self.gate.reason or self.session.reason)[:500],
-            "draining": self._stopping.is_set(),
-            "restarts": max(0, self.session.connects - 1),
-            **self.runner.counts,
-        }
-        known = {name: reader for name, reader in readers.items() if reader is not None}
-        return Pulse(known, self.usable, load)
-
-    def readiness(self) -> Mapping[str, Any]:
-        """Return what /readyz says."""
-        joined = all(binding.joined.is_set() for binding in self._bindings.values())
-        reason = self.gate.reason if joined else self.gate.reason or "not registered yet"
-        ready = joined and self.usable
-        return {"ready": ready, "state": self._state(), "reason": "" if ready else reason}
-
-    def _endpoint(self, host: str, port: int) -> Endpoint:
-        self.endpoint = Endpoint(host, port, ready=self.readiness, metrics=self._metrics_text)
-        return self.endpoint
-
-    def _metrics_text(self) -> bytes:
-        state = self.gate.breaker.state(self._clock())
-        shut = {State.OPEN: 1.0, State.FORCED_OPEN: 1.0, State.HALF_OPEN: 0.5}.get(state, 0.0)
-        self.metrics.standing(
-            slots=self.slots.limit,
-            busy=self.runner.in_flight,
-            ready=self.usable,
-            breaker=shut,
-            connects=self.session.connects,
-            lag=self._heart.lag,
-            unsettled=self.backlog,
-        )
-        return self.metrics.text()
 
 
 def _on_sweep(what: object, values: Mapping[str, Any]) -> None:

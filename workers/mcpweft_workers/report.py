@@ -1,0 +1,97 @@
+"""What a worker says of itself: to the store with each beat, to /readyz, to Prometheus.
+
+Above stand the heartbeat and the endpoint. Below: the doers' figures, which are only read. It must never
+change anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mcpweft_workers.breaker import State
+from mcpweft_workers.heartbeat import Pulse
+from mcpweft_workers.session import SessionState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mcpweft_workers.binding import Binding
+    from mcpweft_workers.gate import Gate
+    from mcpweft_workers.metrics import Metrics
+    from mcpweft_workers.runner import Runner
+    from mcpweft_workers.session import Session
+    from mcpweft_workers.settler import Settler
+    from mcpweft_workers.slots import Slots
+    from mcpweft_workers.vigil import Vigil
+
+_LONGEST = 500  # characters of a reason
+_SHUT = {State.OPEN: 1.0, State.FORCED_OPEN: 1.0, State.HALF_OPEN: 0.5}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The figures of one worker, as they are when they are asked for."""
+
+    gate: Gate
+    slots: Slots
+    runner: Runner
+    session: Session
+    vigil: Vigil
+    bindings: Mapping[str, Binding]
+    settlers: Mapping[str, Settler]
+    metrics: Metrics
+    draining: Callable[[], bool]
+    clock: Callable[[], float]
+
+    @property
+    def usable(self) -> bool:
+        """Whether the worker takes work."""
+        return self.gate.is_open and self.slots.limit > 0 and not self.draining()
+
+    @property
+    def backlog(self) -> int:
+        """Settlements that the store has not answered yet."""
+        return sum(settler.backlog for settler in self.settlers.values())
+
+    @property
+    def _state(self) -> str:
+        return SessionState.DEGRADED.value if self.vigil.hung else self.session.state.value
+
+    def pulse(self) -> Pulse:
+        """Return what a beat carries."""
+        readers = {name: binding.reader for name, binding in self.bindings.items()}
+        load: dict[str, Any] = {
+            "in_flight": self.runner.in_flight,
+            "slots": self.slots.limit,
+            "state": self._state,
+            "breaker": self.gate.breaker.state(self.clock()).value,
+            "reason": (self.gate.reason or self.session.reason)[:_LONGEST],
+            "draining": self.draining(),
+            "restarts": max(0, self.session.connects - 1),
+            **self.runner.counts,
+        }
+        known = {name: reader for name, reader in readers.items() if reader is not None}
+        return Pulse(known, self.usable, load)
+
+    def readiness(self) -> Mapping[str, Any]:
+        """Return what /readyz says."""
+        joined = all(binding.joined.is_set() for binding in self.bindings.values())
+        ready = joined and self.usable
+        reason = self.gate.reason or (
+            "no slot of the shared server is this worker's" if joined else "not registered yet"
+        )
+        return {"ready": ready, "state": self._state, "reason": "" if ready else reason}
+
+    def prometheus(self, lag: float) -> bytes:
+        """Return what /metrics says; `lag` is the main loop's, in seconds."""
+        self.metrics.standing(
+            slots=self.slots.limit,
+            busy=self.runner.in_flight,
+            ready=self.usable,
+            breaker=_SHUT.get(self.gate.breaker.state(self.clock()), 0.0),
+            connects=self.session.connects,
+            lag=lag,
+            unsettled=self.backlog,
+        )
+        return self.metrics.text()
