@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from mcpweft_schemas import wire
 from mcpweft_schemas.connect import Link, StoreUnreachableError
@@ -21,6 +21,8 @@ from mcpweft_schemas.word import Word
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from mcpweft import Client
+    from mcpweft.desk import Desk
     from mcpweft_schemas.wire import Delivery, Settlement
 
 
@@ -45,6 +47,15 @@ class Settle:
     backoff_ms: int = 0
 
 
+def desk_of(client: Client) -> Desk:
+    """Return the inside of an open client."""
+    assert client._opened is not None
+    return client._opened.desk
+
+
+Handler: TypeAlias = "Callable[[LoopWorker, Delivery, dict[str, Any]], Awaitable[Any]]"
+
+
 @dataclass
 class LoopWorker:
     """A worker of one capability; `async with LoopWorker(url, namespace, "echo", {...}) as worker`."""
@@ -52,7 +63,7 @@ class LoopWorker:
     url: str
     namespace: str
     capability: str
-    handlers: dict[str, Callable[[LoopWorker, Delivery, dict[str, Any]], Awaitable[Any]]]
+    handlers: Mapping[str, Handler]
     slots: int = 64
     server: str = "loop"
     safe: frozenset[str] = frozenset()
@@ -70,6 +81,7 @@ class LoopWorker:
         self._news = asyncio.Event()
         self.gate = asyncio.Event()
         self.idle = False
+        self._open: dict[str, Delivery] = {}
         self.said = -1
         self.cancelled: set[str] = set()
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -136,13 +148,28 @@ class LoopWorker:
                         due = 2.0 if got.next_due_ms is None else got.next_due_ms / 1000
                         await self.store.wait_bell(waiter, self.capability, min(due, 0.5))
                 except StoreUnreachableError:
-                    await asyncio.sleep(0.05)
+                    await self._adopt()
         finally:
             with contextlib.suppress(Exception):
                 await waiter.close()
 
+    async def _adopt(self) -> None:
+        """After a fetch without an answer: take over what it may have delivered."""
+        self.reader = replace(self.reader, epoch=self.reader.epoch + 1)
+        while True:
+            try:
+                held = [f"{delivery.stream} {delivery.entry}" for delivery in self._open.values()]
+                got = await self.store.adopt(self.capability, self.reader, held)
+            except StoreUnreachableError:
+                await asyncio.sleep(0.02)
+                continue
+            for delivery in got.deliveries:
+                self._start(delivery)
+            return
+
     def _start(self, delivery: Delivery) -> None:
         self.fetched.append(delivery.id)
+        self._open[delivery.id] = delivery
         task = asyncio.create_task(self._run(delivery))
         self._held.add(task)
         self._running[delivery.id] = task
@@ -201,6 +228,8 @@ class LoopWorker:
                 while True:
                     try:
                         await self.store.settle(self.capability, self.id, [item for _, item in batch])
+                        for delivery, _ in batch:
+                            self._open.pop(delivery.id, None)
                         break
                     except StoreUnreachableError:
                         await asyncio.sleep(0.02)
@@ -227,3 +256,48 @@ class LoopWorker:
         finally:
             with contextlib.suppress(Exception):
                 await waiter.close()
+
+
+async def echo(worker: LoopWorker, delivery: Delivery, arguments: dict[str, Any]) -> Any:
+    return Answer([{"type": "text", "text": str(arguments.get("text", ""))}], {"result": arguments})
+
+
+async def block(worker: LoopWorker, delivery: Delivery, arguments: dict[str, Any]) -> Any:
+    await worker.gate.wait()
+    return "free"
+
+
+async def fail(worker: LoopWorker, delivery: Delivery, arguments: dict[str, Any]) -> Any:
+    return Answer([{"type": "text", "text": "no such row"}], is_error=True)
+
+
+async def end(worker: LoopWorker, delivery: Delivery, arguments: dict[str, Any]) -> Any:
+    return Settle(
+        arguments.get("how", "done"),
+        arguments["code"],
+        Executed(arguments.get("executed", "no")),
+        arguments.get("what", ""),
+        arguments.get("advice", ""),
+    )
+
+
+async def large(worker: LoopWorker, delivery: Delivery, arguments: dict[str, Any]) -> Any:
+    return Answer([{"type": "text", "text": "x" * arguments["size"]}])
+
+
+async def steps(worker: LoopWorker, delivery: Delivery, arguments: dict[str, Any]) -> Any:
+    for step in range(arguments["n"]):
+        body = wire.pack({"progress": step, "total": arguments["n"], "message": f"step {step}"})
+        await worker.store.progress(worker.capability, delivery, body)
+    await worker.gate.wait()
+    return "done"
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "echo": echo,
+    "block": block,
+    "fail": fail,
+    "end": end,
+    "large": large,
+    "steps": steps,
+}

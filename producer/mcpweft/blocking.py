@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Coroutine, Generator, Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
@@ -140,7 +140,7 @@ class BlockingMap(Generic[Item, Answer]):
         for _, outcome in self.indexed():
             yield outcome
 
-    def indexed(self) -> Iterator[tuple[int, Answer | McpweftError]]:
+    def indexed(self) -> Generator[tuple[int, Answer | McpweftError], None, None]:
         """Iterate over (the item's place, counted from 0; its outcome)."""
         feed = _Feed[Item]()
 
@@ -166,6 +166,8 @@ class BlockingMap(Generic[Item, Answer]):
 
 class SyncStub(Generic[P, T]):
     """A tool as a function; as `Stub`, called without await."""
+
+    __name__: str
 
     def __init__(self, ready: Callable[[], LoopThread], stub: Stub[P, T]) -> None:
         self._ready = ready

@@ -56,7 +56,6 @@ class Desk:
         self._room = outstanding
         self._queue: deque[asyncio.Future[None]] = deque()
         self._commands = asyncio.Semaphore(_COMMANDS)
-        self._tickets: dict[Wait, Ticket] = {}
         self._submitting: set[asyncio.Future[str]] = set()
         self.closed = False
         self.chores.start(self.reader.beat(), name="beat")
@@ -114,7 +113,6 @@ class Desk:
             self._leave(wait, stop=stop)  # given up here: the store may still hold it
             raise
         finally:
-            self._tickets.pop(wait, None)
             self.waits.remove(wait)
             self._exit()
 
@@ -142,8 +140,7 @@ class Desk:
         def taken(ticket: Ticket, accepted: Accepted) -> None:
             self._taken(wait, ticket, accepted)
 
-        ticket = Ticket(capability, submission, taken, failed, deadline, patient)
-        self._tickets[wait] = ticket
+        ticket = wait.ticket = Ticket(capability, submission, taken, failed, deadline, patient)
         self._enqueuer.put(ticket)
         return wait
 
@@ -185,7 +182,7 @@ class Desk:
     def _leave(self, wait: Wait, *, stop: bool) -> None:
         """Cease to wait; the request is left, and ended if `stop` and nobody else waits for it."""
         last = self.waits.remove(wait) or not self.waits.of(wait.capability, wait.id)
-        ticket = self._tickets.pop(wait, None)
+        ticket = wait.ticket
         if ticket is not None and not ticket.answered:
             if not ticket.sent or stop:
                 ticket.left = True  # the enqueuer drops it, or its answer has it cancelled

@@ -59,6 +59,8 @@ class Ticket:
     """Its caller has gone: do not send it if it was not sent."""
     sent: bool = False
     answered: bool = False
+    last: Accepted | None = None
+    """The refusal that it waits out."""
 
 
 @dataclass(slots=True)
@@ -150,10 +152,15 @@ class Enqueuer:
             if not queue:
                 del lane.parked[klass]
         while lane.parked and lane.fresh and self._must_wait(lane, lane.fresh[0]):
-            ticket = lane.fresh.popleft()
-            lane.parked[ticket.submission.klass].append(ticket)
+            self._park(lane, lane.fresh.popleft())
         self._fill(batch, lane.fresh, size, now, lane)
         return batch
+
+    @staticmethod
+    def _park(lane: _Lane, ticket: Ticket) -> None:
+        line = lane.parked[ticket.submission.klass]
+        ticket.last = line[0].last
+        line.append(ticket)
 
     @staticmethod
     def _must_wait(lane: _Lane, ticket: Ticket) -> bool:
@@ -171,7 +178,7 @@ class Enqueuer:
             if ticket.left:
                 continue
             if lane is not None and lane.parked and self._must_wait(lane, ticket):
-                lane.parked[ticket.submission.klass].append(ticket)
+                self._park(lane, ticket)
                 continue
             if lane is None and ticket.deadline <= now:
                 ticket.failed(ticket, _no_room(ticket, Word.FULL))
@@ -248,7 +255,7 @@ class Enqueuer:
                 ticket.submission = replace(
                     ticket.submission, timeout_ms=min(left, ticket.submission.timeout_ms)
                 )
-                ticket.sent = False
+                ticket.sent, ticket.last = False, accepted
                 again.setdefault(klass, []).append(ticket)
             else:
                 ticket.answered = True

@@ -19,12 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from mcpweft_schemas.connect import Waiter
+    from mcpweft_schemas.errors import McpweftError
     from mcpweft_schemas.store import Store
 
 _log = logging.getLogger("mcpweft")
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 1.0
+READ_MOST = 1000
+"""How many entries of a stream one read brings at most; fewer mean that its end was reached."""
+_QUIET_S = 10.0  # a store that is away is one warning, not one for each try
 _UNBLOCK_TRIES = 100
 _UNBLOCK_STEP = 0.02
 
@@ -45,6 +49,9 @@ class Listener:
         self._reading: frozenset[str] = frozenset()
         self._some = asyncio.Event()
         self._turn = asyncio.Event()
+        self._complained = -_QUIET_S
+        self.drained: dict[str, int] = {}
+        """Stream → how often it was read to its end."""
         self.positions: dict[str, str] = {}
         """Stream → the last entry read of it."""
 
@@ -88,14 +95,20 @@ class Listener:
                     await self._read()
                     pause = _FIRST_PAUSE
                 except (StoreUnreachableError, StoreRefusedError) as error:
-                    if not broken:
-                        _log.warning("the replies' connection broke: %s", error.what)
+                    self._complain(error)
                     broken = True
                     await self._hang_up()
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, _LONGEST_PAUSE)
         finally:
             await self._hang_up()
+
+    def _complain(self, error: McpweftError) -> None:
+        now = asyncio.get_running_loop().time()
+        level = logging.WARNING if now - self._complained > _QUIET_S else logging.DEBUG
+        if level == logging.WARNING:
+            self._complained = now
+        _log.log(level, "the connection that brings replies broke, and is made anew: %s", error.what)
 
     async def _read(self) -> None:
         reading = dict(self.positions)
@@ -109,6 +122,9 @@ class Listener:
             got = await self._store.wait_entries(self._waiter, reading)
         finally:
             self._reading = frozenset()
+        for key in reading:
+            if len(got.get(key, ())) < READ_MOST:
+                self.drained[key] = self.drained.get(key, 0) + 1
         for key, entries in got.items():
             if self.positions.get(key) == reading[key]:  # else it was dropped or rewound meanwhile
                 self.positions[key] = entries[-1][0]

@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING
 
 from mcpweft.listener import Listener
 from mcpweft.outcome import read_progress
+from mcpweft.refusal import overdue
 from mcpweft.waits import TICK, Wait, Waits
 from mcpweft_schemas.connect import StoreRefusedError, StoreUnreachableError
 from mcpweft_schemas.errors import McpweftError, RequestTimeoutError, ResultExpiredError, StoreLostError
-from mcpweft_schemas.outcome import Executed
+from mcpweft_schemas.outcome import Code, Executed
 from mcpweft_schemas.store import BATCH
 from mcpweft_schemas.wire import Reply
 from mcpweft_schemas.word import Word
@@ -44,7 +45,7 @@ _IDLE_S = 10.0
 _FRESH_S = 20.0  # a third of the stream's life: no need to make sure of it before each batch
 _AGAIN_S = 1.1  # the store's grace for a cancelled call, and a little
 _EXPIRE_AFTER = 0.25
-_HARD_AFTER = 5.0
+_HARD_AFTER = 3.0
 _RECORD_LIFE_S = 60.0
 
 
@@ -213,16 +214,23 @@ class Reader:
         elif standing.outcome is not None:
             self.give(capability, standing.outcome)
         elif standing.word is Word.SETTLED:
-            for wait in self._waits.of(capability, request_id):
-                wait.missed += (
-                    1  # its reply may be on its way: only a second look in vain says that it is not
-                )
-                if wait.missed > 1:
-                    self._waits.remove(wait)
-                    wait.fail(_missed(wait, str(standing.code)))
-                else:
-                    self._waits.later(wait, self._clock() + _LOOK_S / 4)
-                    self._work.set()
+            self._miss(capability, request_id, str(standing.code))
+
+    def _miss(self, capability: str, request_id: str, code: str) -> None:
+        """Judge a request that has ended and whose outcome was not kept: its reply is on its way, or lost.
+
+        It is lost where a read that began after the first look has come to the stream's end without it.
+        """
+        stream = self._streams.get(capability)
+        drained = stream.listener.drained.get(stream.key, 0) if stream is not None else 0
+        for wait in self._waits.of(capability, request_id):
+            if wait.missed is None:
+                wait.missed = drained + 2  # one read may have begun before this look
+            if drained >= wait.missed:
+                self._waits.remove(wait)
+                wait.fail(_missed(wait, code))
+            else:
+                self._waits.later(wait, self._clock() + _LOOK_S / 4)
 
     # -- the beat ------------------------------------------------------------------------------------------
 
@@ -288,13 +296,12 @@ class Reader:
         for wait in self._waits.turn(now):
             if wait.future.done():
                 continue
-            if now >= wait.hard:
+            if now >= wait.hard or not wait.accepted:
                 self._waits.remove(wait)
-                wait.fail(_silent(wait))
+                wait.fail(overdue(wait) if not wait.accepted else _silent(wait))
                 continue
             self._waits.later(wait, min(now + _AGAIN_S, wait.hard))
-            if wait.accepted:
-                by_pool.setdefault(wait.capability, []).append(wait.id)
+            by_pool.setdefault(wait.capability, []).append(wait.id)
         for capability, ids in by_pool.items():
             self._chores.start(self._expire(capability, ids), name=f"expire {capability}")
 
@@ -347,7 +354,7 @@ def _missed(wait: Wait, code: str) -> McpweftError:
     return ResultExpiredError(
         f"request {wait.id} ended as {code}, and its outcome was lost with this client's reply stream",
         advice="Use submit or an idempotency_key for calls whose outcome must be kept.",
-        executed=Executed.MAYBE,
+        executed=Executed.YES if code in (Code.OK, Code.TOOL_ERROR) else Executed.MAYBE,
         request_id=wait.id,
     )
 
@@ -356,8 +363,8 @@ def _silent(wait: Wait) -> McpweftError:
     error = RequestTimeoutError(
         f"request {wait.id} is over its time, and the store has not said what became of it",
         advice="Look at the store and the workers; `mcpweft inspect` tells more once they answer.",
-        executed=Executed.MAYBE if wait.accepted else Executed.NO,
+        executed=Executed.MAYBE,
         request_id=wait.id,
     )
-    error.phase = "attempt" if wait.accepted else "queue"
+    error.phase = "attempt"
     return error

@@ -14,15 +14,18 @@ from mcpweft_schemas.errors import (
     McpweftError,
     NoServersError,
     QueueFullError,
+    RequestTimeoutError,
     ResourceExhaustedError,
     UnknownCapabilityError,
     near,
 )
+from mcpweft_schemas.outcome import Executed
 from mcpweft_schemas.word import Word
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mcpweft.waits import Wait
     from mcpweft_schemas.wire import Accepted, Submission
 
 
@@ -72,6 +75,23 @@ def refusal(capability: str, submission: Submission, accepted: Accepted) -> Mcpw
                 advice="The client's version may not fit the fabric's: update both.",
                 request_id=submission.id,
             )
+
+
+def overdue(wait: Wait) -> McpweftError:
+    """Return the error for a request whose time was over before the store had accepted it."""
+    ticket = wait.ticket
+    if ticket is not None and ticket.last is not None:
+        return refusal(wait.capability, ticket.submission, ticket.last)
+    sent = ticket is not None and ticket.sent
+    error = RequestTimeoutError(
+        f"request {wait.id} was not accepted in its time: the store has not answered",
+        advice="Look at the store, and at the way to it."
+        + (" The request may have been accepted: repeat it with an idempotency_key only." if sent else ""),
+        executed=Executed.MAYBE if sent else Executed.NO,
+        request_id=wait.id,
+    )
+    error.phase = "queue"
+    return error
 
 
 def unknown_capability(capability: str, known: Sequence[str]) -> UnknownCapabilityError:

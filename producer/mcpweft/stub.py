@@ -56,6 +56,8 @@ class TypedHandle(Generic[T]):
 class Stub(Generic[P, T]):
     """A tool as a function: awaiting a call of it gives the tool's value."""
 
+    __name__: str
+
     def __init__(self, client: Client, name: str, options: CallOptions, function: Callable[P, Any]) -> None:
         self._client = client
         self._name = name

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterable, Iterator
 
+    from mcpweft.enqueuer import Ticket
     from mcpweft.result import Progress
     from mcpweft.terms import Listener
     from mcpweft_schemas.wire import Reply
@@ -28,7 +29,7 @@ class Wait:
 
     __slots__ = (
         "accepted", "attempt", "capability", "due", "future", "hard", "heard", "id", "missed", "on_progress",
-        "since",
+        "since", "ticket",
     )  # fmt: skip
 
     def __init__(
@@ -45,8 +46,10 @@ class Wait:
         self.due: int | None = None
         """Where it lies on the wheel."""
         self.attempt = 0
-        self.missed = 0
-        """How often its request was seen ended with no outcome to be found."""
+        self.missed: int | None = None
+        """Once its request was seen to have ended: the read of its stream that proves its reply lost."""
+        self.ticket: Ticket | None = None
+        """How its request was handed in, where it was handed in here."""
         self.on_progress: Listener | None = None
         self.heard: Progress | None = None
 

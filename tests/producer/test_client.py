@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import realredis
+from loopworker import desk_of
 from mcpweft_schemas.connect import Link
 from mcpweft_schemas.life import State
 from mcpweft_schemas.store import Store
@@ -177,7 +178,7 @@ async def test_a_full_queue_is_waited_for_or_raised(client: Client, start: Start
     with pytest.raises(errors.QueueFullError):
         await client.call("cap.echo", timeout="200ms")
     patient = [asyncio.create_task(client.call("cap.echo", {"n": n})) for n in range(20)]
-    await until(lambda: len(client._opened.desk._enqueuer._lanes["cap"].parked) == 1)  # type: ignore[union-attr]
+    await until(lambda: len(desk_of(client)._enqueuer._lanes["cap"].parked) == 1)
     worker.paused = False
     got = await asyncio.gather(*patient)
     assert [result.data["n"] for result in got] == list(range(20))
@@ -228,8 +229,8 @@ async def test_a_handle_tells_progress_and_ends_with_the_request(client: Client,
 
     task = asyncio.create_task(follow())
     await until(lambda: handle.id in worker.fetched)
-    await until(lambda: client._opened.desk.waits.open == 1)  # type: ignore[union-attr]
-    await client._opened.desk.reader.look("cap")  # type: ignore[union-attr]  # a round trip: it is attached
+    await until(lambda: desk_of(client).waits.open == 1)
+    await desk_of(client).reader.look("cap")  # a round trip: it is attached
     worker.gate.set()
     await asyncio.wait_for(task, 5)
     assert await handle.wait()
@@ -294,8 +295,8 @@ async def test_one_key_is_one_request_for_two_clients(
         await until(lambda: worker.fetched)
         second = asyncio.create_task(other.call("cap.block", {"b": 2, "a": 1}, idempotency_key="k"))
         third = asyncio.create_task(client.call("cap.block", {"a": 1, "b": 2}, idempotency_key="k"))
-        await until(lambda: len(client._opened.desk.waits.of("cap", worker.fetched[0])) == 2)  # type: ignore[union-attr]
-        await until(lambda: other._opened.desk.waits.of("cap", worker.fetched[0]))  # type: ignore[union-attr]
+        await until(lambda: len(desk_of(client).waits.of("cap", worker.fetched[0])) == 2)
+        await until(lambda: desk_of(other).waits.of("cap", worker.fetched[0]))
         third.cancel()  # leaves alone, and takes nobody along
         await asyncio.gather(third, return_exceptions=True)
         worker.gate.set()
@@ -348,7 +349,7 @@ async def test_a_caller_cancelled_at_once_leaves_nothing_behind(client: Client, 
     await asyncio.sleep(0)
     for task in tasks[:25]:
         task.cancel()  # before they were sent
-    await until(lambda: client._opened.desk.waits.open == 25)  # type: ignore[union-attr]
+    await until(lambda: desk_of(client).waits.open == 25)
     for task in tasks[25:]:
         task.cancel()  # while they are under way
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -363,7 +364,7 @@ async def test_cancel_ends_a_request_for_everybody(client: Client, worker: LoopW
     worker.paused = True
     await until(lambda: worker.idle)
     task = asyncio.create_task(client.call("cap.echo", idempotency_key="x"))
-    await until(lambda: client._opened.desk.waits.open == 1)  # type: ignore[union-attr]
+    await until(lambda: desk_of(client).waits.open == 1)
     handle = await client.submit("cap.echo", idempotency_key="x")
     assert await handle.cancel()
     assert not await handle.cancel()
@@ -465,14 +466,14 @@ async def test_what_is_open_is_bounded_and_more_wait(
     store_url: str, namespace: str, worker: LoopWorker
 ) -> None:
     async with Client(store_url, namespace=namespace) as client:
-        client._opened.desk._room = 10  # type: ignore[union-attr]
+        desk_of(client)._room = 10
         tasks = [asyncio.create_task(client.call("cap.block")) for _ in range(30)]
         await until(lambda: len(worker.fetched) == 10)
         tasks[15].cancel()  # one that waits for its place
         worker.gate.set()
         got = await asyncio.gather(*tasks, return_exceptions=True)
         assert sum(not isinstance(result, BaseException) for result in got) == 29
-        assert client._opened.desk._room == 10  # type: ignore[union-attr]
+        assert desk_of(client)._room == 10
 
 
 async def test_the_calls_of_one_turn_travel_together(private_redis: realredis.RedisServer) -> None:
