@@ -85,8 +85,7 @@ def worker(
         What to log on standard error, a JSON line each.
 
     """
-    config, url = settle(which, where, {"worker": {"port": port, "host": host}})
-    server = "" if which.command or which.url or which.app else pick(config, which.server)
+    config, url, server = settle(which, where, {"worker": {"port": port, "host": host}})
     from mcpweft_workers.entry import WorkerOptions, run_worker  # noqa: PLC0415  # loads the SDK
 
     return run_worker(
@@ -107,8 +106,8 @@ def worker(
     )
 
 
-def settle(which: Which, where: Where, overrides: dict[str, Any]) -> tuple[Config, str]:
-    """Return the configuration, its namespace settled, and the store's URL.
+def settle(which: Which, where: Where, overrides: dict[str, Any]) -> tuple[Config, str, str]:
+    """Return the configuration, its namespace settled, the store's URL, and the configured server, if one.
 
     Raises:
         InvalidConfigError: a setting is wrong.
@@ -123,12 +122,13 @@ def settle(which: Which, where: Where, overrides: dict[str, Any]) -> tuple[Confi
     if which.include:
         overrides["include"] = [str(path) for path in which.include]
     config = load_config(which.config or tomlfile.nearest(here), overrides, directory=here)
+    server = "" if which.command or which.url or which.app else pick(config, which.server)
     place = locate(
         where.store or (config.redis.url if which.config else None),
         namespace=where.namespace or (config.namespace if which.config else None),
         fabric=where.name,
     )
-    return config.model_copy(update={"namespace": place.namespace}), place.url
+    return config.model_copy(update={"namespace": place.namespace}), place.url, server
 
 
 def pick(config: Config, name: str | None) -> str:

@@ -17,6 +17,7 @@ from mcpweft.cli.argument import read_arguments
 from mcpweft.cli.exits import Exit, UsageError, exit_of
 from mcpweft.cli.option import FOUND, Fabric
 from mcpweft.cli.running import run
+from mcpweft_schemas.errors import InvalidArgumentsError, McpweftError
 
 if TYPE_CHECKING:
     from mcpweft.result import Progress
@@ -69,6 +70,8 @@ Json = Annotated[str | None, Parameter(name="--json")]
 _TARGET = "What to call, as CAPABILITY.TOOL."
 _PAIRS = "Arguments, as key=value (JSON where it is JSON, else text) or key:=JSON."
 
+_AS_TEXT = "(A value is read as JSON where it is JSON; key:='\"5\"' is the text 5.)"
+
 
 def call(
     target: Annotated[str, Parameter(name="CAP.TOOL", help=_TARGET)],
@@ -101,14 +104,18 @@ def call(
     options = terms.options()
     if progress:
         options["on_progress"] = _show
-    return run(_call(fabric.place(), target, arguments, options, as_json=json is not None))
+    try:
+        return run(_call(fabric.place(), target, arguments, options, as_json=json is not None))
+    except InvalidArgumentsError as error:
+        if any(not isinstance(arguments[pair.partition("=")[0].rstrip(":")], str) for pair in pairs):
+            error.advice = f"{error.advice} {_AS_TEXT}"
+        raise
 
 
 async def _call(
     place: Place, target: str, arguments: dict[str, Any], options: CallOptions, *, as_json: bool
 ) -> int:
     from mcpweft import Client  # noqa: PLC0415  # once the command line is known to be right
-    from mcpweft_schemas.errors import McpweftError  # noqa: PLC0415
 
     try:
         async with Client(place.url, namespace=place.namespace) as client:

@@ -78,6 +78,7 @@ def build() -> App:
     app = App(
         name="mcpweft",
         version=_version,
+        suppress_keyboard_interrupt=False,
         default_parameter=Parameter(negative=(), show_default=False),
         group_commands=Group("Options", sort_key=len(COMMANDS)),
         help="A worker fabric for MCP servers: enqueue tool calls, let workers pull them.",
