@@ -1,20 +1,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
 import realredis
 from loopworker import desk_of
+from mcpweft import Client, Code, Executed, Progress, TextBlock, errors
 from mcpweft_schemas.connect import Link
 from mcpweft_schemas.life import State
 from mcpweft_schemas.store import Store
 from waiting import until
-
-from mcpweft import Client, Code, Executed, Progress, TextBlock, errors
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -72,7 +71,7 @@ async def test_the_tool_may_be_named_apart_or_be_the_only_one(client: Client, st
     assert (await client.call("cap", {"text": "a"}, tool="echo")).text == "a"
     assert (await client.call("single", {"text": "b"})).text == "b"
     assert (await client.call("twin", {"text": "c"})).text == "c"
-    with pytest.raises(errors.UnknownToolError, match="cap.<tool>, with one of block, echo"):
+    with pytest.raises(errors.UnknownToolError, match="with one of block, echo"):
         await client.call("cap")
     with pytest.raises(errors.InvalidConfigError, match="given twice"):
         await client.call("cap.echo", tool="echo")
@@ -225,7 +224,7 @@ async def test_a_handle_tells_progress_and_ends_with_the_request(client: Client,
 
     async def follow() -> None:
         async for progress in handle.progress():
-            seen.append(progress.progress)
+            seen.append(progress.progress)  # noqa: PERF401  # what was seen so far counts
 
     task = asyncio.create_task(follow())
     await until(lambda: handle.id in worker.fetched)
@@ -449,17 +448,21 @@ async def test_a_cancel_goes_out_before_the_client_is_closed(
     await until(lambda: worker.cancelled == set(worker.fetched))
 
 
+def _connections(look: Any, command: str = "") -> set[str]:
+    return {c["id"] for c in look.client_list() if command in c["cmd"]}
+
+
 async def test_a_closed_client_leaves_no_connection(
     store_url: str, namespace: str, worker: LoopWorker
 ) -> None:
     with realredis.connect(store_url) as look:
-        before = {c["id"] for c in look.client_list()}
+        before = _connections(look)
         async with Client(store_url, namespace=namespace) as client:
             await asyncio.gather(*(client.call("cap.echo") for _ in range(50)))
-            assert {c["id"] for c in look.client_list()} - before
-            mine = {c["id"] for c in look.client_list() if c["cmd"] == "xread"} - before
+            assert _connections(look) - before
+            mine = _connections(look, "xread") - before
             assert len(mine) == 1  # one connection hears all replies
-        await until(lambda: not mine & {c["id"] for c in look.client_list()})
+        await until(lambda: not mine & _connections(look))
 
 
 async def test_what_is_open_is_bounded_and_more_wait(
@@ -484,7 +487,7 @@ async def test_the_calls_of_one_turn_travel_together(private_redis: realredis.Re
         with private_redis.client() as look:
             look.config_resetstat()
             await asyncio.gather(*(client.submit("cap.x", {"n": n}) for n in range(256)))
-            figures: dict[str, Any] = look.info("commandstats")  # type: ignore[assignment]
+            figures: Any = look.info("commandstats")
             assert figures["cmdstat_evalsha"]["calls"] <= 4  # two batches, and the heartbeat of the stream
             look.flushall()
         await link.close()
