@@ -188,3 +188,23 @@ def test_the_own_store_ending_ends_the_fabric_and_says_so(shell: Shell, tmp_path
     assert "Traceback" not in said
     until_sync(lambda: not living(shell), 20)
     assert shell.announcements == []
+
+
+def test_a_pool_without_workers_ends_a_call_with_5_where_asked_not_to_wait(
+    shell: Shell, tmp_path: Path
+) -> None:
+    write_mcp_json(tmp_path, {"bad": ("-c", "import sys; sys.exit('out of luck')")})
+    process = shell.start("up", cwd=tmp_path)
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            if line.startswith("bad: not ready"):
+                break
+        done = shell.run("call", "bad.tool", "--when-unavailable", "raise")
+        assert done.code == 5
+        assert "no worker serves 'bad' at the moment" in done.err
+        reasons = [worker["reason"] for worker in shell.run("status", "bad", "--json").json["workers"]]
+        assert any("exited with code 1" in reason for reason in reasons)
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)

@@ -14,28 +14,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003  # the parser reads the annotations
-from typing import IO, TYPE_CHECKING, Annotated, Any, cast
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from mcpweft.cli import answer
 from mcpweft.cli.exits import Exit, UsageError
-from mcpweft.cli.journal import Journal, print_of, whole_lines
+from mcpweft.cli.journal import Journal, print_of
+from mcpweft.cli.line import Reading
 from mcpweft.cli.option import FOUND, Fabric
+from mcpweft.cli.output import Output, is_finished
 from mcpweft.cli.running import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
-    from typing import Self
 
     from mcpweft import Client
-    from mcpweft.terms import CallOptions
-    from mcpweft_schemas.errors import McpweftError
 
 
 @Parameter(name="*")
@@ -56,6 +53,11 @@ class Terms:
     tenant: str | None = None
     """Whose calls they are."""
 
+    def said(self) -> dict[str, Any]:
+        """Return what was said."""
+        fields = {name: getattr(self, name) for name in Terms.__slots__}
+        return {name: value for name, value in fields.items() if value is not None}
+
 
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,17 +74,6 @@ class Files:
 
 EACH = Terms()
 PLAIN = Files()
-
-_PER_LINE = {
-    "call",
-    "arguments",
-    "priority",
-    "timeout",
-    "attempt_timeout",
-    "max_attempts",
-    "idempotent",
-    "tenant",
-}
 
 
 def bulk(
@@ -120,10 +111,10 @@ def bulk(
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(path.open(encoding="utf-8")) if path else sys.stdin
         kept = stack.enter_context(Journal(journal, restart=files.restart))
-        out = stack.enter_context(_Out(files.output, kept, restart=files.restart))
+        out = stack.enter_context(Output(files.output, kept, restart=files.restart))
         total = _count(path) if path else None
         bar = stack.enter_context(_bar(total, shown=sys.stderr.isatty() and not out.on_terminal))
-        work = _Bulk(kept, out, bar, _Reading(target, terms), window)
+        work = _Bulk(kept, out, bar, Reading(target, terms.said()), window)
         try:
             return run(work.run(fabric, source))
         finally:
@@ -133,52 +124,6 @@ def bulk(
 def _count(path: Path) -> int:
     with path.open("rb") as file:
         return sum(1 for line in file if line.strip())
-
-
-class _Out:
-    """Where outcomes are written: a file that is continued, or standard output."""
-
-    def __init__(self, path: Path | None, journal: Journal, *, restart: bool) -> None:
-        self._path = path
-        self._journal = journal
-        self._restart = restart
-        self._file: IO[str] = sys.stdout
-
-    @property
-    def on_terminal(self) -> bool:
-        return self._file.isatty()
-
-    def __enter__(self) -> Self:
-        if self._path is not None:
-            self._file = self._path.open("w+" if self._restart else "a+", encoding="utf-8")
-            self._continue()
-        return self
-
-    def _continue(self) -> None:
-        """Take what the file holds as done, but for what a crash left half."""
-        self._file.seek(0)
-        whole = 0
-        for value, end in whole_lines(self._file):
-            whole = end
-            if isinstance(value.get("line"), int) and _is_finished(value):
-                self._journal.done.setdefault(value["line"], str(value.get("hash", "")))
-        if self._file.seek(0, os.SEEK_END) != whole:
-            if self._file.seek(whole) == whole and self._file.readline().endswith("\n"):
-                raise UsageError(f"{self._path} holds something else than outcomes. Name another --output.")
-            self._file.truncate(whole)
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not sys.stdout:
-            self._file.close()
-
-    def write(self, value: dict[str, Any]) -> None:
-        self._file.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
-        self._file.flush()
-
-
-def _is_finished(outcome: dict[str, Any]) -> bool:
-    error = outcome.get("error") or {}
-    return bool(outcome.get("ok")) or error.get("executed") != "no"
 
 
 @contextlib.contextmanager
@@ -201,63 +146,11 @@ def _bar(total: int | None, *, shown: bool) -> Generator[Callable[[int, int], No
         yield lambda finished, failed: progress.update(task, completed=finished, failed=failed)
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """One line, read."""
-
-    target: str
-    arguments: dict[str, Any]
-    options: CallOptions
-
-
-class _Reading:
-    """How a line becomes a call."""
-
-    def __init__(self, target: str | None, terms: Terms) -> None:
-        self._target = target
-        said = {name: getattr(terms, name) for name in Terms.__slots__}
-        self._options = {key: value for key, value in said.items() if value is not None}
-
-    def read(self, line: str) -> _Call:
-        """Return the call. Raises InvalidArgumentsError where the line is none."""
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise _no_call(f"the line is no JSON: {error}") from None
-        if not isinstance(value, dict):
-            raise _no_call("the line is no JSON object")
-        said = cast("dict[str, Any]", value)
-        if self._target is not None:
-            return _Call(self._target, said, self._settled({}))
-        unknown = sorted(set(said) - _PER_LINE)
-        arguments = said.get("arguments", {})
-        if not isinstance(said.get("call"), str) or not isinstance(arguments, dict) or unknown:
-            raise _no_call(
-                "the line is no call" + (f": {', '.join(unknown)} is not known" if unknown else "")
-            )
-        own = {key: said[key] for key in said.keys() - {"call", "arguments"}}
-        return _Call(said["call"], cast("dict[str, Any]", arguments), self._settled(own))
-
-    def _settled(self, own: dict[str, Any]) -> CallOptions:
-        options = {**self._options, **own}
-        if str(options["priority"]).isdecimal():
-            options["priority"] = int(options["priority"])
-        return cast("CallOptions", options)
-
-
-def _no_call(what: str) -> McpweftError:
-    from mcpweft_schemas.errors import InvalidArgumentsError  # noqa: PLC0415  # with the client
-
-    return InvalidArgumentsError(
-        what, advice='Write {"call": "CAP.TOOL", "arguments": {…}}, or name CAP.TOOL behind the file.'
-    )
-
-
 class _Bulk:
     """One run over one input."""
 
     def __init__(
-        self, journal: Journal, out: _Out, bar: Callable[[int, int], None], reading: _Reading, window: int
+        self, journal: Journal, out: Output, bar: Callable[[int, int], None], reading: Reading, window: int
     ) -> None:
         self._journal = journal
         self._out = out
@@ -309,7 +202,7 @@ class _Bulk:
 
     def _write(self, number: int, line: str, outcome: dict[str, Any]) -> None:
         self._out.write({"line": number, "hash": print_of(line), **outcome})
-        if _is_finished(outcome):
+        if is_finished(outcome):
             self._journal.note(number, line)
         else:
             self._unrun += 1
