@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from mcpweft_schemas.wire import Reply
 
 HERE = Path(__file__).parent
-DEAD_AFTER = 0.6
+DEAD_AFTER = 1.0
 START_WITHIN = 20.0  # a worker loads the SDK: a second of a processor that others use too
 END_WITHIN = 30.0
 
@@ -46,7 +46,7 @@ namespace = "{namespace}"
 [redis]
 url = "{url}"
 [worker]
-heartbeat = "150ms"
+heartbeat = "250ms"
 dead_after = "{dead_after}s"
 grace = "3s"
 [call]
@@ -347,8 +347,10 @@ class Fabric:
             process.popen.terminate()
         for process in self._processes:
             await until(process.ended, 10.0)
-            code = process.popen.returncode
-            assert code in {0, -signal.SIGKILL}, f"{process.name} ended with {code}:\n{process.said()}"
+            code, said = process.popen.returncode, process.said()
+            unborn = code == -signal.SIGTERM and not said  # told to end before it had begun
+            assert unborn or code in {0, -signal.SIGKILL}, f"{process.name} ended with {code}:\n{said}"
+            assert "Traceback" not in said, f"{process.name} broke:\n{said}"
 
     def _left(self) -> set[int]:
         return leak.marked(str(self._folder))
