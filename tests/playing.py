@@ -1,0 +1,422 @@
+"""A player of the moves: chooses at random what producers, workers and leaders do, and asks the oracle.
+
+Above stand the stateful test and the mutants. `Play` carries out one deed on a real store and on the oracle,
+and compares what both say and what the store holds; `Machine` lets Hypothesis choose the deeds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+import snapshot
+from altered import Clock
+from mcpweft_schemas.connect import Link
+from mcpweft_schemas.ident import request_id
+from mcpweft_schemas.life import Class, State
+from mcpweft_schemas.outcome import Executed
+from mcpweft_schemas.store import Reader, Store
+from mcpweft_schemas.wire import READS, Settlement, Submission
+from mcpweft_schemas.word import Word
+from oracle import Oracle
+from pool import OTHER, PRODUCER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from mcpweft_schemas.wire import Delivery
+
+    Draw = Callable[[st.SearchStrategy[Any]], Any]
+
+CAP = "echo"
+BOUND = 10
+DEAD_AFTER, PATIENCE = 1000, 10_000
+TOOLS = {"write": False, "read": True}
+SERVERS = {"w1": "alpha", "w2": "alpha", "w3": "beta"}
+
+
+@dataclass(slots=True)
+class Worker:
+    """A worker as it sees itself."""
+
+    reader: Reader
+    held: list[Delivery] = field(default_factory=list["Delivery"])
+
+
+@dataclass(slots=True)
+class Handed:
+    """A delivery that left the store, and whether it is proven that its tool did not run."""
+
+    safe: bool
+    proven: bool = False
+
+
+class Play:
+    """One pool on a real store beside its oracle."""
+
+    def __init__(self, url: str, namespace: str) -> None:
+        self.link = Link.to(url)
+        self.store = Store(self.link, namespace)
+        self.clock = Clock(self.store, CAP)
+        self.oracle = Oracle(self.clock.ms, BOUND, TOOLS)
+        self.workers: dict[str, Worker] = {}
+        self.deliveries: list[tuple[str, Delivery]] = []
+        """Every delivery that was ever handed out, and to whom: who settles one late is a zombie."""
+        self.handed: dict[str, dict[tuple[str, str], Handed]] = {}
+        self.ids: list[str] = []
+        self.incarnations = 0
+
+    async def close(self) -> None:
+        """Leave nothing behind."""
+        await self.wipe()
+        await self.link.run("DEL", self.store.fleet.pools, self.store.keys(CAP).prefix + "clock")
+        await self.link.close()
+
+    async def agree(self) -> None:
+        """Compare the store with the oracle, and its keys with each other."""
+        shot = await snapshot.take(self.store, CAP)
+        wrong = [*self.oracle.differences(shot), *snapshot.audit(shot)]
+        assert not wrong, "\n".join(wrong)
+
+    # -- deeds that may be repeated word for word ----------------------------------------------------------
+
+    async def declare(self, incarnation: str) -> None:
+        found = await self.store.declare(CAP, incarnation, {"bound": BOUND})
+        self.oracle.incarnation = self.oracle.incarnation or incarnation
+        assert found == self.oracle.incarnation
+
+    async def hear(self, producer: str) -> None:
+        there = await self.store.hear(CAP, producer, 600_000)
+        assert there == (producer in self.oracle.streams)
+        self.oracle.streams.setdefault(producer, {})
+
+    async def register(self, reader: Reader) -> None:
+        tools = [(tool, safe, b"") for tool, safe in TOOLS.items()]
+        inc = await self.store.register(CAP, reader, b"", tools)
+        assert (inc is not None) == self.oracle.register(reader)
+
+    async def beat(self, reader: Reader, usable_ms: int) -> None:
+        word = await self.store.beat(CAP, reader, usable_ms, b"")
+        assert word == self.oracle.beat(reader, usable_ms)
+
+    async def enqueue(self, sent: Submission) -> None:
+        got = (await self.store.enqueue(CAP, [sent])).items[0]
+        assert (got.word, got.id) == self.oracle.enqueue(sent)
+
+    async def attach(self, request: str, producer: str) -> None:
+        standing = await self.store.attach(CAP, request, producer)
+        assert standing.word == self.oracle.attach(request, producer)
+
+    async def cancel(self, request: str, producer: str, *, stop: bool) -> None:
+        word = await self.store.cancel(CAP, request, producer, stop=stop)
+        assert word == self.oracle.cancel(request, producer, stop=stop)
+
+    async def expire(self, request: str) -> None:
+        (word,) = await self.store.expire(CAP, [request])
+        assert word == self.oracle.expire(request)
+
+    async def settle(self, settlement: Settlement, instance: str) -> None:
+        (word,) = await self.store.settle(CAP, instance, [settlement])
+        assert word == self.oracle.settle(settlement, instance)
+        if word in {Word.OK, Word.RETRIED, Word.ENDED}:
+            ran = Executed.NO if settlement.how == "release" else settlement.executed
+            token = settlement.stream, settlement.entry
+            self.handed[settlement.id][token].proven = ran == Executed.NO
+
+    async def adopt(self, reader: Reader, held: tuple[tuple[str, str], ...]) -> tuple[Delivery, ...]:
+        got = await self.store.adopt(CAP, reader, [f"{stream} {entry}" for stream, entry in held])
+        assert got.word == self.oracle.adopt(reader, held, got.deliveries)
+        return got.deliveries
+
+    async def retire(self, worker: str) -> None:
+        assert await self.store.retire(CAP, worker) == self.oracle.retire(worker)
+
+    async def reclaim(self, epoch: int, worker: str, *, confirmed: bool) -> None:
+        got = await self.store.reclaim(
+            CAP, epoch, worker, confirmed=confirmed, dead_after_ms=DEAD_AFTER, patience_ms=PATIENCE
+        )
+        told = self.oracle.reclaim(
+            epoch, worker, confirmed=confirmed, dead_after=DEAD_AFTER, patience=PATIENCE
+        )
+        assert (got.word, got.moved, got.lost, got.kept) == told
+
+    async def sweep(self, epoch: int) -> None:
+        got = await self.store.sweep(CAP, epoch)
+        word, expired = self.oracle.sweep(epoch)
+        assert (got.word, got.expired) == (word, expired)
+
+    # -- deeds that are not repeated -----------------------------------------------------------------------
+
+    async def fetch(self, reader: Reader, slots: int) -> tuple[Delivery, ...]:
+        got = await self.store.fetch(CAP, reader, slots, READS)
+        after = await snapshot.take(self.store, CAP)
+        assert got.word == self.oracle.fetch(reader, slots, got.deliveries, after)
+        for delivery in got.deliveries:
+            self._hand(reader.worker, delivery)
+        return got.deliveries
+
+    def _hand(self, worker: str, delivery: Delivery) -> None:
+        """Note a delivery: one that must not run twice may follow only deliveries that did not run."""
+        earlier = self.handed.setdefault(delivery.id, {})
+        assert delivery.safe or all(one.proven for one in earlier.values()), f"{delivery.id} may run twice"
+        earlier[delivery.stream, delivery.entry] = Handed(delivery.safe)
+        self.deliveries.append((worker, delivery))
+
+    async def wipe(self) -> None:
+        """Do what FLUSHALL does to this pool; only the clock goes on."""
+        shot = await snapshot.take(self.store, CAP)
+        names = {*shot.hashes, *shot.zsets, *shot.streams, *shot.strings} - {"clock"}
+        if names:
+            await self.link.run("DEL", *(self.store.keys(CAP).prefix + name for name in names))
+        self.oracle.wipe()
+        self.handed.clear()
+
+    async def lose_stream(self, producer: str) -> None:
+        await self.link.run("DEL", self.store.keys(CAP).reply(producer))
+        self.oracle.streams.pop(producer, None)
+
+    async def forward(self, ms: int) -> None:
+        await self.clock.forward(ms)
+        self.oracle.now = self.clock.ms
+
+
+_WORKERS = st.sampled_from(sorted(SERVERS))
+_PRODUCERS = st.sampled_from([PRODUCER, OTHER])
+_EXECUTED = st.sampled_from(Executed)
+_HOW_OFTEN = {
+    "enqueue": 7, "fetch": 9, "settle": 9, "settle_as_a_zombie": 4, "repeat_any_earlier_move": 5,
+    "fail_over": 3, "cancel": 3, "let_time_pass": 3, "reclaim": 3, "expire": 2, "attach": 2, "sweep": 2,
+    "adopt": 2, "fetch_and_lose_the_answer": 2, "join": 2, "fetch_late": 1, "crash": 1, "retire": 1,
+    "beat": 1, "declare": 1, "hear": 1, "lose_stream": 1, "wipe": 1,
+}  # fmt: skip
+_DEEDS = st.sampled_from([deed for deed, often in _HOW_OFTEN.items() for _ in range(often)])
+
+
+class Machine(RuleBasedStateMachine):
+    """Lets Hypothesis choose the deeds. A subclass says where the store is.
+
+    There is one rule, so that the deeds keep their odds: Hypothesis leaves rules out of whole examples.
+    """
+
+    url = ""
+    namespace = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.play = self.runner.run(self._open())
+        self.past: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+
+    async def _open(self) -> Play:
+        return Play(self.url, self.namespace)
+
+    @initialize()
+    def begin(self) -> None:
+        self._agree_after(self.play.forward(0))
+        self._set_up()
+
+    @rule(data=st.data())
+    def step(self, data: st.DataObject) -> None:
+        getattr(self, data.draw(_DEEDS))(data.draw)
+
+    def teardown(self) -> None:
+        self.runner.run(self.play.close())
+        self.runner.close()
+
+    def _do(self, deed: str, *args: Any, **named: Any) -> Any:
+        """Carry out a deed that may be repeated, and remember it."""
+        self.past.append((deed, args, named))
+        return self._agree_after(getattr(self.play, deed)(*args, **named))
+
+    def _agree_after(self, deed: Coroutine[Any, Any, Any]) -> Any:
+        async def both() -> Any:
+            answer = await deed
+            await self.play.agree()
+            return answer
+
+        return self.runner.run(both())
+
+    def _set_up(self) -> None:
+        self._declare()
+        for producer in (PRODUCER, OTHER):
+            self._do("hear", producer)
+        for worker in SERVERS:
+            self._join(worker)
+
+    def _declare(self) -> None:
+        self.play.incarnations += 1
+        self._do("declare", f"inc{self.play.incarnations}")
+
+    def _join(self, worker: str) -> None:
+        """Start a worker's process, anew where it ran before: it holds nothing and has a higher epoch."""
+        before = self.play.workers.get(worker)
+        server = SERVERS[worker]
+        instance = "beta" if server == "beta" else worker
+        epoch = before.reader.epoch + 1 if before else 1
+        reader = Reader(worker, server, instance, self.play.oracle.incarnation, epoch)
+        self.play.workers[worker] = Worker(reader)
+        self._do("register", reader)
+        self._do("beat", reader, 5000)
+
+    # -- the deeds -----------------------------------------------------------------------------------------
+
+    def declare(self, _: Draw) -> None:
+        self._declare()
+
+    def join(self, draw: Draw) -> None:
+        self._join(draw(_WORKERS))
+
+    def hear(self, draw: Draw) -> None:
+        self._do("hear", draw(_PRODUCERS))
+
+    def lose_stream(self, draw: Draw) -> None:
+        self._agree_after(self.play.lose_stream(draw(_PRODUCERS)))
+
+    def beat(self, draw: Draw) -> None:
+        self._do("beat", self.play.workers[draw(_WORKERS)].reader, draw(st.sampled_from([0, 2000, 60_000])))
+
+    def enqueue(self, draw: Draw) -> None:
+        for _ in range(draw(st.integers(1, 3))):
+            self._do("enqueue", self._submission(draw))
+
+    def _submission(self, draw: Draw) -> Submission:
+        number = len(self.play.ids)
+        key = draw(st.sampled_from(["", "", "k", "l"]))
+        sent = Submission(
+            id=request_id(CAP, lambda: number * 1_000_000, bytes), tool=draw(st.sampled_from(sorted(TOOLS))),
+            klass=draw(st.sampled_from(Class)), body=b"body", max_attempts=draw(st.integers(1, 3)),
+            timeout_ms=draw(st.sampled_from([3000, 60_000])), delay_ms=draw(st.sampled_from([0, 0, 0, 700])),
+            safe=draw(st.sampled_from([None, None, True, False])),
+            flags=draw(st.sampled_from(["", "", "s", "d", "u"])),
+            waiter=draw(st.sampled_from([PRODUCER, PRODUCER, OTHER, ""])),
+            key=key, print=draw(st.sampled_from(["a", "a", "b"])) if key else "",
+            keep_ms=600_000, key_keep_ms=600_000,
+        )  # fmt: skip
+        self.play.ids.append(sent.id)
+        return sent
+
+    def fetch(self, draw: Draw) -> None:
+        me = self.play.workers[draw(_WORKERS)]
+        me.held += self._agree_after(self.play.fetch(me.reader, draw(st.integers(1, 4))))
+
+    def fetch_and_lose_the_answer(self, draw: Draw) -> None:
+        reader = self.play.workers[draw(_WORKERS)].reader
+        self._agree_after(self.play.fetch(reader, draw(st.integers(1, 4))))
+
+    def fetch_late(self, draw: Draw) -> None:
+        """Bytes of an earlier epoch arrive."""
+        reader = self.play.workers[draw(_WORKERS)].reader
+        self._agree_after(self.play.fetch(replace(reader, epoch=reader.epoch - 1), 4))
+
+    def adopt(self, draw: Draw) -> None:
+        me = self.play.workers[draw(_WORKERS)]
+        me.reader = replace(me.reader, epoch=me.reader.epoch + 1)
+        me.held += self._do("adopt", me.reader, tuple((d.stream, d.entry) for d in me.held))
+
+    def settle(self, draw: Draw) -> None:
+        for me in self.play.workers.values():
+            if me.held and draw(st.integers(0, 3)):
+                delivery = me.held.pop(draw(st.integers(0, len(me.held) - 1)))
+                self._settle(draw, me.reader, delivery)
+                if draw(st.booleans()):
+                    me.held += self._agree_after(self.play.fetch(me.reader, 1))
+
+    def settle_as_a_zombie(self, draw: Draw) -> None:
+        """Settle any delivery that there ever was, whoever has it by now."""
+        past = self.play.deliveries
+        known = self.play.oracle.requests
+        running = {d.id for _, d in past if d.id in known and known[d.id].token}
+        elsewhere = [
+            (worker, d) for worker, d in past if d.id in running and known[d.id].token != (d.stream, d.entry)
+        ]
+        if past:
+            late = (elsewhere or past)[-9:]
+            worker, delivery = late[draw(st.integers(0, len(late) - 1))]
+            self._settle(draw, self.play.workers[worker].reader, delivery)
+
+    def _settle(self, draw: Draw, reader: Reader, delivery: Delivery) -> None:
+        how = draw(st.sampled_from(["done", "retry", "retry", "release"]))
+        ran = Executed.YES if how == "done" else draw(_EXECUTED)
+        settlement = Settlement(
+            delivery.id, delivery.stream, delivery.entry, how, "OK" if how == "done" else "", how, ran,
+            backoff_ms=draw(st.sampled_from([0, 500])),
+        )  # fmt: skip
+        self._do("settle", settlement, reader.instance)
+
+    def attach(self, draw: Draw) -> None:
+        self._do("attach", self._id(draw), draw(_PRODUCERS))
+
+    def cancel(self, draw: Draw) -> None:
+        producer = draw(st.sampled_from(["", PRODUCER, OTHER]))
+        request = self._id(draw)
+        self._do("cancel", request, producer, stop=draw(st.booleans()))
+        if draw(st.booleans()):
+            self._do("expire", request)
+
+    def expire(self, draw: Draw) -> None:
+        self._do("expire", self._id(draw))
+
+    def _id(self, draw: Draw) -> str:
+        """Choose a request, preferably one that runs."""
+        running = [r.sent.id for r in self.play.oracle.living() if r.state == State.RUNNING]
+        if running and draw(st.booleans()):
+            return cast("str", draw(st.sampled_from(running)))
+        ids = (list(self.play.oracle.requests) or ["echo~nobody"])[-9:]
+        return cast("str", draw(st.sampled_from(ids)))
+
+    def _busy(self, draw: Draw) -> str:
+        """Choose a worker, one that has something if there is one."""
+        busy = [worker for worker in SERVERS if self.play.oracle.held_by(worker)]
+        return cast("str", draw(st.sampled_from(busy or sorted(SERVERS))))
+
+    def crash(self, draw: Draw) -> None:
+        self.play.workers[draw(_WORKERS)].held.clear()
+
+    def fail_over(self, draw: Draw) -> None:
+        """A worker dies, and the others take what it had."""
+        dead = self._busy(draw)
+        me = self.play.workers[dead]
+        me.held.clear()
+        confirmed = draw(st.booleans())
+        if not confirmed:
+            self._do("beat", me.reader, 2000)
+            self._agree_after(self.play.forward(DEAD_AFTER))
+        self._do("reclaim", self.play.oracle.leader + 1, dead, confirmed=confirmed)
+        self.fetch(draw)
+
+    def reclaim(self, draw: Draw) -> None:
+        worker = self._busy(draw)
+        silence = draw(st.sampled_from([0, DEAD_AFTER, DEAD_AFTER, DEAD_AFTER + PATIENCE]))
+        if silence:
+            self._do("beat", self.play.workers[worker].reader, 0)
+            self._agree_after(self.play.forward(silence))
+        epoch = self.play.oracle.leader + draw(st.sampled_from([1, 1, -1]))
+        self._do("reclaim", epoch, worker, confirmed=draw(st.booleans()))
+
+    def retire(self, draw: Draw) -> None:
+        self._do("retire", draw(_WORKERS))
+
+    def sweep(self, draw: Draw) -> None:
+        self._do("sweep", self.play.oracle.leader + draw(st.sampled_from([1, -1])))
+
+    def let_time_pass(self, draw: Draw) -> None:
+        self._agree_after(self.play.forward(draw(st.sampled_from([1, 499, 700, 1000, 3000, 11_000]))))
+
+    def wipe(self, draw: Draw) -> None:
+        self._agree_after(self.play.wipe())
+        if draw(st.integers(0, 3)):
+            self._set_up()
+
+    def repeat_any_earlier_move(self, draw: Draw) -> None:
+        """Say the same again, as one does whose answer was lost."""
+        deed, args, named = self.past[-draw(st.integers(1, min(25, len(self.past))))]
+        self._agree_after(getattr(self.play, deed)(*args, **named))
+
+
+def machine_on(url: str, namespace: str) -> type[Machine]:
+    """Return the machine that plays on that store."""
+    return type("Machine", (Machine,), {"url": url, "namespace": namespace})

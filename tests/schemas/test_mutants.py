@@ -1,0 +1,167 @@
+"""Mistakes made in the moves on purpose: each must be seen, or the tests of the moves prove little.
+
+Most are found by the machine of the stateful test. Three need a store that somebody has tampered with, or
+many requests at once: for those there is a scene, which holds on the moves as they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+import altered
+import realredis
+from altered import Change
+from mcpweft_schemas.connect import Link
+from mcpweft_schemas.life import Class
+from mcpweft_schemas.store import Store
+from mcpweft_schemas.word import Word
+from playing import machine_on
+from pool import Pool
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+pytestmark = [realredis.stores("redis"), pytest.mark.timeout(300)]
+
+HUNT = settings(
+    max_examples=400,
+    stateful_step_count=50,
+    derandomize=True,
+    database=None,
+    phases=(Phase.generate,),
+    report_multiple_bugs=False,
+)
+
+FOUND_BY_PLAYING = {
+    "settle without a fence": Change(
+        "if r.state ~= 'running' or r.stream ~= stream or r.entry ~= entry then return 'LOST' end",
+        "if r.state ~= 'running' then return 'LOST' end",
+    ),
+    "settle that does not know its repeat": Change(
+        "if r.last == stream .. ' ' .. entry then return 'REPEAT' end", ""
+    ),
+    "settle that leaves its entry behind": Change(
+        "    redis.call('XDEL', r.stream, r.entry)\n  elseif", "  elseif"
+    ),
+    "fetch without an epoch": Change(
+        "if tonumber(reader) > epoch then return {'STALE'", "if false then return {'STALE'"
+    ),
+    "fetch that ignores a backoff": Change(
+        "if tried and now < r.due_again then sooner(r.due_again) else take_due(r) end", "take_due(r)"
+    ),
+    "fetch that runs what is over": Change("return r.deadline <= now or (", "return ("),
+    "enqueue that accepts its repeat": Change("if state then return {'REPEAT', id, state, '0'} end", ""),
+    "enqueue that ignores the print": Change(
+        "if r.print ~= print then return {'CONFLICT', id, r.state, '0'} end", ""
+    ),
+    "a key that a maybe frees": Change(
+        "if o.executed == 'no' then\n      free_key", "if true then\n      free_key"
+    ),
+    "attach that drops the others": Change("with_word(r.waiters, producer)", "producer", "attach"),
+    "an end that tells twice": Change(
+        "local gone = tell(r, reply)", "tell(r, reply) local gone = tell(r, reply)"
+    ),
+    "an outcome lost with its waiter": Change(
+        "if gone or has(r.flags, 's') then", "if has(r.flags, 's') then"
+    ),
+    "bytes that are never given back": Change("count('bytes', -r.size)", ""),
+    "release that charges the attempt": Change("attempt = r.attempt - 1", "attempt = r.attempt"),
+    "adopt that takes what is held": Change("if not held[stream .. ' ' .. entry] then", "if true then"),
+    "cancel without grace": Change("if r.cancel + CANCEL_GRACE > now then return 'SIGNALLED' end", ""),
+    "reclaim from the living": Change(
+        "if not confirmed and now - beat < dead_after then return {'ALIVE', 0, 0, 0} end", ""
+    ),
+    "reclaim without patience": Change(
+        "if r.run == '1' or sure then return move(r) end", "do return move(r) end"
+    ),
+    "reclaim that moves the unsafe": Change(
+        "if ran ~= 'no' and r.run ~= '1' then return {state = 'dead', code = 'OUTCOME_UNKNOWN'} end", ""
+    ),
+    "reclaim by a leader of old": Change(
+        "if not confirmed and stale_leader(epoch) then return {'STALE', 0, 0, 0} end", ""
+    ),
+}
+
+
+@pytest.mark.parametrize("change", FOUND_BY_PLAYING.values(), ids=FOUND_BY_PLAYING)
+def test_the_machine_turns_red_on(store_url: str, namespace: str, change: Change) -> None:
+    with altered.in_force(altered.TEST_CLOCK, change), pytest.raises(AssertionError):
+        run_state_machine_as_test(machine_on(store_url, namespace), settings=HUNT)
+
+
+# -- scenes ------------------------------------------------------------------------------------------------
+
+
+async def _a_settle_needs_its_pending_entry(pool: Pool) -> None:
+    await pool.accept()
+    delivery = await pool.take(await pool.join())
+    await pool.store.link.run("XACK", delivery.stream, "w", delivery.entry)
+    assert await pool.settle(delivery) == Word.LOST
+
+
+async def _a_lost_group_loses_nothing(pool: Pool) -> None:
+    request = await pool.accept()
+    worker = await pool.join()
+    await pool.store.link.run("XGROUP", "DESTROY", pool.store.keys("echo").stream("normal"), "w")
+    assert [d.id for d in await pool.fetch(worker)] == [request]
+
+
+async def _each_class_gets_its_turns(pool: Pool) -> None:
+    for klass in Class:
+        await pool.store.enqueue("echo", [pool.submission(klass=klass) for _ in range(40)])
+    worker = await pool.join()
+    got = Counter([(await pool.take(worker)).klass for _ in range(30)])
+    assert list(got.values()) == [16, 8, 4, 2]
+
+
+FOUND_BY_A_SCENE: dict[str, tuple[Change, Callable[[Pool], Awaitable[None]]]] = {
+    "settle that ignores the acknowledgement": (
+        Change(
+            "if redis.call('XACK', r.stream, GROUP, r.entry) ~= 1 then return false end",
+            "redis.call('XACK', r.stream, GROUP, r.entry)",
+        ),
+        _a_settle_needs_its_pending_entry,
+    ),
+    "groups made at the end": (
+        Change("which, GROUP, '0', 'MKSTREAM'", "which, GROUP, '$', 'MKSTREAM'"),
+        _a_lost_group_loses_nothing,
+    ),
+    "turns that nobody remembers": (
+        Change("redis.call('HSET', base .. 'stat', 'turn', text)", "local _ = text"),
+        _each_class_gets_its_turns,
+    ),
+}
+
+
+def _play(url: str, namespace: str, scene: Callable[[Pool], Awaitable[None]]) -> None:
+    async def play() -> None:
+        async with Link.to(url) as link:
+            await scene(await Pool.make(Store(link, namespace), "echo"))
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize(("change", "scene"), FOUND_BY_A_SCENE.values(), ids=FOUND_BY_A_SCENE)
+def test_a_scene_turns_red_on(
+    store_url: str, namespace: str, change: Change, scene: Callable[[Pool], Awaitable[None]]
+) -> None:
+    with altered.in_force(change), pytest.raises(AssertionError):
+        _play(store_url, namespace, scene)
+
+
+@pytest.mark.parametrize("scene", [scene for _, scene in FOUND_BY_A_SCENE.values()])
+def test_each_scene_holds_on_the_moves_as_they_are(
+    store_url: str, namespace: str, scene: Callable[[Pool], Awaitable[None]]
+) -> None:
+    _play(store_url, namespace, scene)
+
+
+def test_a_change_that_fits_no_line_is_refused(store_url: str) -> None:
+    with pytest.raises(AssertionError, match="found 0 times"):
+        altered.altered(Change("no such line", ""))
