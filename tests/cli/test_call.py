@@ -188,6 +188,7 @@ def test_without_a_fabric_a_call_ends_with_3_and_says_where_was_looked(shell: Sh
         "no mcpweft up",
     ):
         assert place in done.err
+    assert shell.run("tools", "--json").json["error"]["code"] == "CONNECTION_FAILED"
 
 
 def test_a_store_that_does_not_answer_ends_a_call_with_5_or_out_of_time_with_4(shell: Shell) -> None:

@@ -14,10 +14,10 @@ from cyclopts import Parameter
 
 from mcpweft.cli import answer
 from mcpweft.cli.argument import read_arguments
-from mcpweft.cli.exits import Exit, UsageError, exit_of
+from mcpweft.cli.exits import Exit, UsageError
 from mcpweft.cli.option import FOUND, Fabric
 from mcpweft.cli.running import run
-from mcpweft_schemas.errors import InvalidArgumentsError, McpweftError
+from mcpweft_schemas.errors import InvalidArgumentsError
 
 if TYPE_CHECKING:
     from mcpweft.result import Progress
@@ -117,15 +117,8 @@ async def _call(
 ) -> int:
     from mcpweft import Client  # noqa: PLC0415  # once the command line is known to be right
 
-    try:
-        async with Client(place.url, namespace=place.namespace) as client:
-            result = await client.call(target, arguments, **options)
-    except McpweftError as error:
-        if not as_json:
-            raise
-        answer.print_json(answer.error_json(error))
-        sys.stderr.write(f"mcpweft: {error}\n")
-        return exit_of(error)
+    async with Client(place.url, namespace=place.namespace) as client:
+        result = await client.call(target, arguments, **options)
     if as_json:
         answer.print_json(answer.result_json(result))
     else:

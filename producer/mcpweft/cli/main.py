@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from mcpweft.cli.exits import Exit, UsageError, exit_of, message_of
-from mcpweft_schemas.errors import near
+from mcpweft_schemas.errors import McpweftError, near
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -139,10 +139,20 @@ def _fail(error: BaseException, given: list[str]) -> int:
         # The interpreter flushes stdout once more as it ends, which would print a traceback.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.PIPE
+    if isinstance(error, McpweftError) and _asks_for_json(given):
+        from mcpweft.cli.answer import error_json, print_json  # noqa: PLC0415  # here only
+
+        print_json(error_json(error))
+        sys.stdout.flush()
     entry = next((e for entries in COMMANDS.values() for e in entries if given[:1] == [e.name]), None)
     text = message_of(error, entry.extra if entry else None)
     _say(f"{text} {_usage_hint(given)}" if isinstance(error, UsageError) else text)
     return exit_of(error)
+
+
+def _asks_for_json(given: list[str]) -> bool:
+    end = given.index("--") if "--" in given else len(given)
+    return any(word == "--json" or word.startswith("--json=") for word in given[:end])
 
 
 def _say(text: str) -> None:

@@ -5,12 +5,11 @@ Below is the client. This module must never know how a request travels.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from mcpweft.cli import answer
-from mcpweft.cli.exits import Exit, exit_of
+from mcpweft.cli.exits import Exit
 from mcpweft.cli.option import FOUND, Fabric, Json, capability_of
 from mcpweft.cli.running import run
 
@@ -41,18 +40,10 @@ def result(
 
 async def _result(fabric: Fabric, request_id: str, timeout: str | None, *, as_json: bool) -> int:  # noqa: ASYNC109  # the client's own word
     from mcpweft import Client  # noqa: PLC0415  # once the command line is known to be right
-    from mcpweft_schemas.errors import McpweftError  # noqa: PLC0415
 
     place = fabric.place()
-    try:
-        async with Client(place.url, namespace=place.namespace) as client:
-            got = await client.result(request_id, timeout)
-    except McpweftError as error:
-        if not as_json:
-            raise
-        answer.print_json(answer.error_json(error))
-        sys.stderr.write(f"mcpweft: {error}\n")
-        return exit_of(error)
+    async with Client(place.url, namespace=place.namespace) as client:
+        got = await client.result(request_id, timeout)
     if as_json:
         answer.print_json(answer.result_json(got))
     else:
