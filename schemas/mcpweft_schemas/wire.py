@@ -42,7 +42,13 @@ STORED, DURABLE, PICKY, PROGRESS = "s", "d", "u", "p"
 def pack(value: Any) -> bytes:
     """Write a JSON-like value as msgpack. Raises InvalidArgumentsError, naming the path, for others."""
     _check(value, "$", 0)
-    return cast("bytes", msgpack.packb(value))
+    try:
+        return cast("bytes", msgpack.packb(value))
+    except UnicodeEncodeError as error:
+        raise InvalidArgumentsError(
+            f"a text holds half of a surrogate pair, which UTF-8 cannot hold: {error.object[:40]!r}",
+            advice="Send whole characters.",
+        ) from error
 
 
 def unpack(data: bytes, most: int = MAX_OUTCOME) -> Any:
@@ -50,7 +56,7 @@ def unpack(data: bytes, most: int = MAX_OUTCOME) -> Any:
     if len(data) > most:
         raise ValueError(f"{len(data)} bytes, where at most {most} are read")
     try:
-        value = msgpack.unpackb(data, strict_map_key=True, ext_hook=_no_ext)
+        value = msgpack.unpackb(data, strict_map_key=True, ext_hook=_no_ext, object_pairs_hook=_no_twins)
         _check(value, "$", 0)
     except InvalidArgumentsError as error:
         raise ValueError(str(error)) from error
@@ -61,6 +67,13 @@ def unpack(data: bytes, most: int = MAX_OUTCOME) -> Any:
 
 def _no_ext(code: int, _: bytes) -> Any:
     raise ValueError(f"extension type {code} in a body")
+
+
+def _no_twins(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("a key twice in one map, which readers would take differently")
+    return value
 
 
 def _check(value: Any, path: str, depth: int) -> None:
