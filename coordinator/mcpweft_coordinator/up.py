@@ -26,12 +26,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from cyclopts import Parameter
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Sequence
+    from typing import Self
 
     from mcpweft_coordinator.coordinator import Coordinator
     from mcpweft_coordinator.table import Display
     from mcpweft_schemas.config import Config
     from mcpweft_schemas.connect import Link
+    from mcpweft_schemas.locate import Announcement
     from mcpweft_schemas.store import Store
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -39,6 +41,7 @@ Level = Literal["debug", "info", "warning", "error"]
 _LOOK_S = 0.1  # between two looks at the servers: what a person takes for at once
 _STORE_LOOK_S = 0.5
 _ENDED_AT_ONCE = 130
+_SHOW_CURSOR = b"\x1b[?25h\r\n"  # the table hides it
 
 
 @Parameter(name="*")
@@ -135,7 +138,7 @@ async def _run(plan: Plan) -> int:
     from mcpweft_schemas.store import Store  # noqa: PLC0415
 
     _check_name(plan.name)
-    with _signals() as stop:
+    with _Stop() as stop:
         async with contextlib.AsyncExitStack() as stack:
             shown = stack.enter_context(display())
             _log(plan.log_level)
@@ -169,25 +172,34 @@ def _check_name(name: str) -> None:
         )
 
 
-@contextlib.contextmanager
-def _signals() -> Generator[asyncio.Event]:
-    """Give the event that Ctrl-C, SIGTERM or a closed terminal sets; a second one ends it all at once."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+class _Stop:
+    """Ctrl-C, SIGTERM or a closed terminal: the first ends the fabric in good order, the second at once."""
 
-    def told() -> None:
-        if stop.is_set():
-            os._exit(_ENDED_AT_ONCE)  # children notice that their parent is gone, and end themselves
-        stop.set()
+    _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    for number in numbers:
-        loop.add_signal_handler(number, told)
-    try:
-        yield stop
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.announcement: Announcement | None = None
+        """What is to be withdrawn even at once."""
+
+    def __enter__(self) -> Self:
+        for number in self._NUMBERS:
+            asyncio.get_running_loop().add_signal_handler(number, self._told)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number in self._NUMBERS:
+            asyncio.get_running_loop().remove_signal_handler(number)
+
+    def _told(self) -> None:
+        if not self.asked.is_set():
+            self.asked.set()
+            return
+        if self.announcement is not None:
+            self.announcement.file.unlink(missing_ok=True)
+        if sys.stdout.isatty():
+            os.write(sys.stdout.fileno(), _SHOW_CURSOR)
+        os._exit(_ENDED_AT_ONCE)  # children notice that their parent is gone, and end themselves
 
 
 def _log(level: str | None) -> None:
@@ -223,20 +235,20 @@ class _Fabric:
         self._shown = shown
         self._told = False
 
-    async def serve(self, stop: asyncio.Event, own: Any) -> None:
-        """Run until `stop` is set; end in good order."""
+    async def serve(self, stop: _Stop, own: Any) -> None:
+        """Run until asked to stop; end in good order."""
         from mcpweft_schemas.locate import announce, withdraw  # noqa: PLC0415  # not needed for --help
 
         config = self._plan.config
         coordinator = self._coordinator()
         await coordinator.registrar.declare()  # whoever finds the fabric finds its pools
-        announcement = announce(self._plan.name, self._url, config.namespace)
+        announcement = stop.announcement = announce(self._plan.name, self._url, config.namespace)
         try:
             for warning in config.warnings:
                 self._shown.say(f"warning: {warning}")
             self._shown.say(f"fabric {self._plan.name!r} is open, namespace {config.namespace!r}")
             self._shown.say("tools: mcpweft tools    status: mcpweft status    stop: Ctrl-C")
-            await self._until(stop, coordinator, own)
+            await self._until(stop.asked, coordinator, own)
         finally:
             withdraw(announcement)
 

@@ -45,6 +45,23 @@ def test_a_call_reaches_a_fabric_in_another_folder_and_terminal(shell: Shell, tm
     until_sync(lambda: not living(shell))
 
 
+def test_a_second_ctrl_c_ends_it_at_once_and_leaves_nothing(tmp_path: Path) -> None:
+    shell = Shell(tmp_path / "home")
+    write_mcp_json(tmp_path, {"echo": (str(ECHO),)})
+    with Terminal(shell, "up", cwd=tmp_path) as terminal:
+        terminal.until("mcpweft call echo.")
+        call = shell.start("call", "echo.sleep", "ms=60000")
+        until_sync(lambda: shell.run("status", "echo", "--json").json["running"] == 1, 20)
+        terminal.press(b"\x03")
+        terminal.until("stopping")
+        terminal.press(b"\x03")
+        assert terminal.wait() == 130
+    assert shell.announcements == []
+    call.kill()
+    call.communicate()
+    until_sync(lambda: not living(shell), 20)
+
+
 def test_the_table_on_a_terminal_names_state_tools_and_reasons(shell: Shell, tmp_path: Path) -> None:
     path = write_mcp_json(
         tmp_path, {"echo": (str(ECHO),), "bad": ("-c", "import sys; sys.exit('out of luck')")}
