@@ -246,9 +246,13 @@ class Desk:
         future: asyncio.Future[Reply] = self._loop.create_future()
         wait = Wait(capability, request_id, future, since=self._loop.time(), hard=_FAR)
         wait.on_progress = on_progress
-        self.waits.add(wait)
-        self.reader.wake()
         try:
+            async with self._commands:  # most are over by now, and need no stream to be heard on
+                _, found = await self._store.lookup(capability, [request_id])
+            if (kept := _kept(found[request_id], request_id)) is not None:
+                return kept
+            self.waits.add(wait)
+            self.reader.wake()
             await self.reader.ready(capability)
             async with self._commands:
                 standing = await self._store.attach(capability, request_id, self.producer)
@@ -322,7 +326,7 @@ def _kept(standing: Standing, request_id: str) -> Reply | None:
     """Return the outcome that was kept; None where the request is under way."""
     if standing.outcome is not None:
         return standing.outcome
-    if standing.word is Word.ATTACHED:
+    if standing.word in (Word.ATTACHED, Word.OK):
         return None
     if standing.word is Word.SETTLED:
         raise ResultExpiredError(

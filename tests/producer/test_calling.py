@@ -9,7 +9,7 @@ import pytest
 
 import realredis
 from loopworker import desk_of
-from mcpweft import Client, Code, Executed, Progress, TextBlock, errors
+from mcpweft import Client, Code, Config, Executed, Progress, TextBlock, errors
 from mcpweft_schemas.connect import Link
 from mcpweft_schemas.life import State
 from mcpweft_schemas.store import Store
@@ -219,20 +219,37 @@ async def test_progress_is_told_until_the_end(client: Client, worker: LoopWorker
 
 
 async def test_a_handle_tells_progress_and_ends_with_the_request(client: Client, worker: LoopWorker) -> None:
-    handle = await client.submit("cap.block")
-    seen: list[float] = []
+    attached, seen = asyncio.Event(), asyncio.Event()
+
+    async def tell(worker: LoopWorker, delivery: Any, arguments: dict[str, Any]) -> Any:
+        await attached.wait()
+        result = worker.handlers["steps"](worker, delivery, {"n": 3})
+        told = asyncio.ensure_future(result)
+        await seen.wait()
+        worker.gate.set()
+        return await told
+
+    worker.handlers = {**worker.handlers, "tell": tell}
+    handle = await client.submit("cap.tell")
+    last: list[float] = []
 
     async def follow() -> None:
         async for progress in handle.progress():
-            seen.append(progress.progress)  # noqa: PERF401  # what was seen so far counts
+            last[:] = [progress.progress]
+            if progress.progress == 2:
+                seen.set()
 
     task = asyncio.create_task(follow())
-    await until(lambda: handle.id in worker.fetched)
-    await until(lambda: desk_of(client).waits.open == 1)
-    await desk_of(client).reader.look("cap")  # a round trip: it is attached
-    worker.gate.set()
+    await until(lambda: _waited_for(client, handle.id))
+    attached.set()
     await asyncio.wait_for(task, 5)
+    assert last == [2]
     assert await handle.wait()
+    assert (await handle.result()).text == "done"
+
+
+async def _waited_for(client: Client, request: str) -> bool:
+    return (await client.inspect(request)).waiters == 1
 
 
 async def test_an_outcome_too_large_to_travel_whole_is_put_together(
@@ -491,3 +508,38 @@ async def test_the_calls_of_one_turn_travel_together(private_redis: realredis.Re
             assert figures["cmdstat_evalsha"]["calls"] <= 4  # two batches, and the heartbeat of the stream
             look.flushall()
         await link.close()
+
+
+async def test_the_fabric_is_found_by_the_environment_or_a_configuration(
+    store_url: str, namespace: str, worker: LoopWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = Config.model_validate({"namespace": namespace, "call": {"outstanding": 3}})
+    async with Client(store_url, config=config) as client:
+        assert desk_of(client)._room == 3
+        assert (await client.call("cap.echo", {"text": "config"})).text == "config"
+    monkeypatch.setenv("MCPWEFT_URL", store_url)
+    monkeypatch.setenv("MCPWEFT_NAMESPACE", namespace)
+    async with Client() as client:
+        assert (await client.call("cap.echo", {"text": "found"})).text == "found"
+
+
+async def test_a_client_belongs_to_one_loop(store_url: str, namespace: str, worker: LoopWorker) -> None:
+    async with Client(store_url, namespace=namespace) as client:
+        with pytest.raises(errors.InvalidConfigError, match="another event loop"):
+            await asyncio.to_thread(asyncio.run, client.call("cap.echo"))
+        with pytest.raises(errors.InvalidConfigError, match="open already"):
+            await client.open()
+
+
+async def test_a_reply_that_nobody_waits_for_is_dropped_and_counted(
+    client: Client, worker: LoopWorker
+) -> None:
+    reader = desk_of(client).reader
+    handle = await client.submit("cap.block")
+    task = asyncio.create_task(handle.result())
+    await until(lambda: _waited_for(client, handle.id))
+    reader._waits.pop("cap", handle.id)  # as if it had been forgotten here
+    worker.gate.set()
+    await until(lambda: reader.dropped == 1)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

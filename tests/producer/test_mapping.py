@@ -134,3 +134,10 @@ async def test_items_that_come_slowly_are_answered_as_they_come(client: Client, 
         assert isinstance(outcome, Result)
         assert outcome.text == str(n)
     await outcomes.aclose()
+
+
+async def test_a_map_that_is_broken_off_leaves_nothing_open(client: Client, worker: LoopWorker) -> None:
+    async for outcome in client.map("cap.echo", _items(10**9), window=16):
+        assert isinstance(outcome, Result)
+        break
+    await until(lambda: desk_of(client).waits.open == 0)

@@ -64,10 +64,11 @@ async def test_what_does_not_fit_is_named_before_it_is_sent(client: Client, work
     def move(to: Point, times: int) -> Point:
         raise NotImplementedError
 
+    loosely: Any = move
     with pytest.raises(errors.InvalidArgumentsError, match=r"times: Input should be a valid integer"):
-        await move(Point(1, 2), "many")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        await loosely(Point(1, 2), "many")
     with pytest.raises(errors.InvalidArgumentsError, match="missing a required argument: 'times'"):
-        await move(Point(1, 2))  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+        await loosely(Point(1, 2))
     assert worker.fetched == []
 
 

@@ -78,9 +78,9 @@ def test_what_is_asked_for_reaches_the_wire() -> None:
         ),
     ],
 )
-def test_a_wrong_option_is_named_with_what_to_write(options: dict[str, Any], said: str) -> None:
+def test_a_wrong_option_is_named_with_what_to_write(options: Any, said: str) -> None:
     with pytest.raises(errors.InvalidConfigError) as caught:
-        read_terms(options, PLAIN)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        read_terms(options, PLAIN)
     assert said in str(caught.value)
 
 
