@@ -45,6 +45,7 @@ class Proxy:
         self._ways: set[asyncio.Task[None]] = set()
         self.left: Counter[str] = Counter()
         """Answers still to be lost, by move or command."""
+        self._holding: dict[str, bytes] = {}
         self.lost: Counter[str] = Counter()
         """Answers that were lost."""
 
@@ -54,10 +55,14 @@ class Proxy:
         assert self._server is not None
         return f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
 
-    def cut(self, *names: str, times: int = 1) -> None:
-        """Lose the answers to the next `times` of each of these moves or commands (in small letters)."""
+    def cut(self, *names: str, times: int = 1, holding: bytes = b"") -> None:
+        """Lose the answers to the next `times` of each of these moves or commands (in small letters).
+
+        Answers without the bytes `holding` do not count: to lose an empty one proves little.
+        """
         for name in names:
             self.left[name] += times
+            self._holding[name] = holding
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -93,9 +98,9 @@ class Proxy:
             return ""
         return self._moves.get(found[2] or b"", found[1].decode().lower())
 
-    def take(self, name: str) -> bool:
+    def take(self, name: str, answer: bytes) -> bool:
         """Return whether this answer is to be lost, and count it."""
-        if not self.left[name]:
+        if not self.left[name] or self._holding[name] not in answer:
             return False
         self.left -= Counter([name])
         self.lost[name] += 1
@@ -140,7 +145,7 @@ class _Way:
         with suppress(OSError):
             while data := await self._server.read(_CHUNK):
                 if self._asked and not data.startswith(b"-NOSCRIPT"):
-                    if self._proxy.take(self._asked):
+                    if self._proxy.take(self._asked, data):
                         return
                     self._asked = ""
                 self._to_client.write(data)

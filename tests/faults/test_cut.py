@@ -18,6 +18,8 @@ BY_HAND = {"dead", "replay", "purge"}
 """Moves that only an operator makes; their lost answers are the protocol tests'."""
 ONCE = {"seal", "expire"}
 """Moves that are not made again here once they were carried out."""
+FULL = {"fetch": b"_nonce", "adopt": b"_nonce", "xread": b"outcome", "bzpopmin": b"bell"}
+"""What an answer holds whose loss could lose work, and would be noticed if nobody made up for it."""
 AT_THE_END = {"reclaim", "retire"}
 """Moves about workers that have gone."""
 
@@ -36,10 +38,12 @@ async def test_a_lost_answer_to_any_move_is_noticed_by_nobody(fabric: Fabric) ->
         fabric.coordinator(url=proxy.url)
         await fabric.usable(*workers)
 
+        for name, part in FULL.items():
+            proxy.cut(name, times=2, holding=part)
         told = 0
         while proxy.left:
-            if proxy.left["lookup"]:
-                proxy.cut("xread")  # a reader whose connection broke looks up what is open
+            if proxy.left["lookup"]:  # a reader whose connection broke looks up what is open
+                proxy.cut("xread", holding=FULL["xread"])
             some = [*fabric.load(10, seed=told), fabric.call("ask", how="inspect")]
             some += [fabric.call("progress", how="progress", arguments={"steps": 3, "ms": 120})]
             some += [fabric.call("ask", how="cancel", ms=1500)]

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
+AWAY = 1.0
+"""Seconds that a crashed store is away: the calls under way end within them."""
+
 
 async def test_a_wiped_store_ends_each_call_as_store_lost_at_once_and_serves_the_next(
     fabric: Fabric, private_redis: realredis.RedisServer
@@ -71,8 +74,11 @@ async def test_a_store_that_crashes_and_comes_back_with_its_file_has_every_reque
     calls = [*fabric.load(120), fabric.call("say", ms=600), fabric.call("ask", ms=600)]
     producer.tell(calls)
     await producer.told(count=20)
+    await until(lambda: {call["nonce"] for call in calls[-2:]} <= {*fabric.executed()})
     private_redis.kill()
+    back_at = time.monotonic() + AWAY
     producer.tell(fabric.load(10, seed=2))
+    await until(lambda: time.monotonic() >= back_at)
     private_redis.start()
     await fabric.verdict()
 

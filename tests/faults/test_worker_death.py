@@ -52,8 +52,11 @@ async def test_a_worker_that_was_stopped_and_wakes_up_settles_only_what_is_still
     safe = [fabric.call("ask", ms=250) for _ in range(3)]
     ended = fabric.call("say", ms=250, timeout=1.5)
     patient = fabric.call("say", ms=250, attempt_timeout=25, max_attempts=1)
-    producer.tell([*safe, ended, patient])  # told in one breath, they are one batch, and one fetch takes it
-    await until(lambda: len(fabric.executed()) == 5)
+    long = fabric.call("ask", ms=4000, attempt_timeout=9)
+    producer.tell(
+        [*safe, ended, patient, long]
+    )  # told in one breath, they are one batch, and one fetch takes it
+    await until(lambda: len(fabric.executed()) == 6)
     holders = {await fabric.holder(request_id) for request_id in producer.ids().values()}
     (sleeper,) = [worker for worker in workers if worker.name in holders]
     (other,) = [worker for worker in workers if worker is not sleeper]
@@ -62,15 +65,18 @@ async def test_a_worker_that_was_stopped_and_wakes_up_settles_only_what_is_still
     await producer.told(*(call["nonce"] for call in [*safe, ended]))
     assert patient["nonce"] not in outcomes(), "it is unsafe and its worker may live: nobody may end it yet"
 
+    await until(lambda: fabric.executed().count(long["nonce"]) == 2)
     sleeper.resume()
     await producer.told(patient["nonce"])
-    await until(lambda: sleeper.said().count('"settle lost"') == 4)
+    # Its own run of the long one ends while the other's is under way: only the other may settle it.
+    await until(lambda: sleeper.said().count('"settle lost"') == 5)
+    assert '"settle lost"' not in other.said()
     producer.tell(fabric.load(20))
     await fabric.verdict()
 
     assert outcomes()[ended["nonce"]]["code"] == "OUTCOME_UNKNOWN"
     assert outcomes()[patient["nonce"]]["attempts"] == [["echo", sleeper.name, "OK", "yes"]]
-    for call in safe:
+    for call in [*safe, long]:
         tries = [(worker, cause) for _, worker, cause, _ in outcomes()[call["nonce"]]["attempts"]]
         assert tries == [(sleeper.name, "WORKER_DIED"), (other.name, "OK")]
 
