@@ -6,6 +6,7 @@ Above stands `command`. Below is `coordinator`. Here the real clock, chance and 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 import signal
@@ -14,14 +15,18 @@ import time
 from typing import TYPE_CHECKING
 
 from mcpweft_coordinator.coordinator import Coordinator, coordinator_id
+from mcpweft_coordinator.fitness import check_fitness
 from mcpweft_coordinator.launcher import Launcher, worker_argv, worker_environment
 from mcpweft_coordinator.log import to_stream
-from mcpweft_schemas.connect import Link
+from mcpweft_schemas.connect import Link, StoreUnreachableError
 from mcpweft_schemas.store import Store
 from mcpweft_schemas.sweeper import COORDINATOR
 
 if TYPE_CHECKING:
     from mcpweft_coordinator.command import CoordinatorOptions
+    from mcpweft_schemas.config import Config
+
+LOG = logging.getLogger("mcpweft.coordinator")
 
 
 def run_coordinator(options: CoordinatorOptions, *, launch: bool = False) -> int:
@@ -44,6 +49,7 @@ async def _run(options: CoordinatorOptions, holder: str, *, launch: bool) -> int
     config, place = options.config, options.place
     rng = random.Random()  # noqa: S311  # chance for pauses, not for secrets
     async with Link.to(place.url) as link:
+        await _tell_fitness(link, config)
         store = Store(link, place.namespace)
         launcher = None
         if launch:
@@ -57,6 +63,15 @@ async def _run(options: CoordinatorOptions, holder: str, *, launch: bool) -> int
         )  # fmt: skip
         await _until_told(coordinator)
     return 0
+
+
+async def _tell_fitness(link: Link, config: Config) -> None:
+    """Refuse an unfit store; one that is away for now is waited for, as always."""
+    try:
+        for finding in await check_fitness(link, config.redis):
+            LOG.warning("store: %s. %s", finding.message, finding.advice)
+    except StoreUnreachableError as error:
+        LOG.warning("the store was not checked: %s", error)
 
 
 async def _until_told(coordinator: Coordinator) -> None:

@@ -211,18 +211,11 @@ def _log(level: str | None) -> None:
 
 async def _audit(config: Config, link: Link, shown: Display, *, own: bool) -> None:
     """Let a store pass that fits, and say what it promises less than one may think."""
-    from mcpweft_schemas.audit import Level, audit, require  # noqa: PLC0415  # not needed for --help
+    from mcpweft_coordinator.fitness import check_fitness  # noqa: PLC0415  # not needed for --help
 
-    info = await link.run("INFO")
-    several = link.is_cluster and all(isinstance(node, dict) for node in info.values())
-    for node in info.values() if several else (info,):
-        findings = audit(
-            node, durability=config.redis.durability, eviction=config.redis.eviction, cluster=link.is_cluster
-        )
-        require(findings)
-        for one in findings:
-            if one.level is not Level.OK and not own:
-                shown.say(f"store: {one.message}. {one.advice}")
+    for finding in await check_fitness(link, config.redis):
+        if not own:
+            shown.say(f"store: {finding.message}. {finding.advice}")
 
 
 class _Fabric:

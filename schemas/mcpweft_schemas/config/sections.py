@@ -190,18 +190,25 @@ class BreakerConfig(Section):
         default=10, description="Outcomes that the window must hold before a rate may open it."
     )
     failure_rate: Share = Field(
-        default=0.5, description="Opens when more than this part of the window failed."
+        default=0.5, description="Opens when this part of the window failed, or more."
     )
     slow_call: Duration | None = Field(
-        default=None, description="A call that took longer is slow. Unset: none is."
+        default=None, description="A call that took so long, or longer, is slow. Unset: none is."
     )
-    slow_rate: Share = Field(
-        default=0.5, description="Opens when more than this part of the window was slow."
-    )
+    slow_rate: Share = Field(default=0.5, description="Opens when this part of the window was slow, or more.")
     recovery: Duration = Field(default=60.0, description="Time open, before probes are let through.")
     probes: Count = Field(
         default=3, description="Probes let through half open; when all of them succeed, it closes."
     )
+
+    @model_validator(mode="after")
+    def _can_fill(self) -> Self:
+        if self.kind is BreakerKind.COUNT and self.count < self.min_calls:
+            raise ValueError(
+                f"breaker.count ({self.count}) is below breaker.min_calls ({self.min_calls}), so no rate "
+                "could ever open it: raise count or lower min_calls"
+            )
+        return self
 
 
 class CoordinatorConfig(Section):

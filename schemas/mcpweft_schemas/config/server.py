@@ -60,7 +60,7 @@ _IDLE = {
     "url": ("args", "env", "cwd"),
     "app": ("args", "env", "cwd", "headers"),
 }
-_ERAS = re.compile(r"auto|legacy|\d{4}-\d{2}-\d{2}")
+_ERAS = ("auto", "legacy", "2026-07-28")
 _APP = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
@@ -140,8 +140,8 @@ class ServerConfig(Section):
     )
     mode: str = Field(
         default="auto",
-        description="Protocol era: `auto` asks the server, `legacy` shakes hands as before 2026, a date such "
-        "as `2026-07-28` takes that version unasked. `legacy` starts old or slow servers faster.",
+        description="Protocol era: `auto` asks the server, `legacy` shakes hands as before 2026, "
+        "`2026-07-28` takes that version unasked. `legacy` starts old or slow servers faster.",
     )
     idempotent: tuple[str, ...] = Field(
         default=(),
@@ -203,8 +203,8 @@ class ServerConfig(Section):
     @field_validator("mode")
     @classmethod
     def _era(cls, value: str) -> str:
-        if not _ERAS.fullmatch(value):
-            raise ValueError('Write "auto", "legacy", or a protocol version such as "2026-07-28"')
+        if value not in _ERAS:
+            raise ValueError(f"Write one of {', '.join(_ERAS)}")
         return value
 
     @model_validator(mode="after")
