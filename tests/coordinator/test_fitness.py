@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from realredis import RedisServer
 
 
-async def test_a_coordinator_does_not_start_on_a_store_that_may_evict(
+def test_a_coordinator_does_not_start_on_a_store_that_may_evict(
     private_redis: RedisServer, tmp_path: Path
 ) -> None:
     configured = private_redis.client()
