@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,7 +21,7 @@ from redis.backoff import NoBackoff
 from mcpweft_schemas.errors import ConnectionFailedError, InvalidConfigError, ResourceExhaustedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from redis.credentials import CredentialProvider
 
@@ -42,6 +43,7 @@ _UNREACHABLE = (
     trouble.MovedError,
     trouble.AskError,
     trouble.MasterDownError,
+    trouble.RedisClusterException,  # no RedisError, for all its name
     OSError,
 )
 _REFUSED = (trouble.AuthenticationError, trouble.AuthorizationError, trouble.NoPermissionError)
@@ -75,22 +77,33 @@ def _keepalive() -> dict[str, Any]:
 
 
 class Waiter:
-    """One connection of its own to the node that holds a key, for commands that block."""
+    """One connection of its own to the node that holds a key, for commands that block.
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
+    The next command after a broken one connects anew: on a Cluster another node may hold the key by then.
+    """
+
+    def __init__(self, connect: Callable[[], Awaitable[Any]]) -> None:
+        self._connect = connect
+        self._client: Any = None
         self._id: int | None = None
 
     async def run(self, *command: Any) -> Any:
         """Run a command that may block up to `BLOCK_S`; raise StoreUnreachableError on a broken link."""
         try:
             async with asyncio.timeout(_BLOCKING_TIMEOUT_S):
+                if self._client is None:
+                    self._client = await self._connect()
                 if self._id is None:
                     self._id = int(await self._client.execute_command("CLIENT", "ID"))
                 return await self._client.execute_command(*command)
         except Exception as error:
+            named = _named(error)
             self._id = None
-            raise _named(error) from error
+            if isinstance(named, StoreUnreachableError):
+                await self.close()
+            if named is error:
+                raise
+            raise named from error
 
     @property
     def id(self) -> int | None:
@@ -99,7 +112,9 @@ class Waiter:
 
     async def close(self) -> None:
         """Close the connection."""
-        await self._client.aclose()
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
 
 
 def _named(error: Exception) -> Exception:
@@ -130,10 +145,18 @@ def _named(error: Exception) -> Exception:
 class Link:
     """An open way to one store."""
 
-    def __init__(self, url: str, client: Any, make_waiter: Callable[[str], Any]) -> None:
+    def __init__(
+        self,
+        url: str,
+        client: Any,
+        connect: Callable[[str], Awaitable[Any]],
+        guides: Sequence[Any] = (),
+    ) -> None:
+        """`connect` makes a client to the node of a key; `guides` are clients that only know the way."""
         self.url = url
+        self._guides = guides
         self._client = client
-        self._make_waiter = make_waiter
+        self._connect = connect
 
     @classmethod
     def to(cls, url: str, credentials: Credentials | None = None) -> Link:
@@ -159,11 +182,10 @@ class Link:
         def client(**more: Any) -> Any:
             return aioredis.Redis.from_url(url, **_options(), **tcp, **extra, **more)
 
-        return cls(
-            url,
-            client(),
-            lambda _: client(single_connection_client=True),
-        )
+        async def connect(_: str) -> Any:
+            return client(single_connection_client=True)
+
+        return cls(url, client(), connect)
 
     @property
     def is_cluster(self) -> bool:
@@ -175,9 +197,12 @@ class Link:
 
         A script's own error answer comes as redis-py's ResponseError (NoScriptError among them).
         """
+        return await self._run(*command)
+
+    async def _run(self, *command: Any, **where: Any) -> Any:
         try:
             async with asyncio.timeout(_COMMAND_TIMEOUT_S):
-                return await self._client.execute_command(*command)
+                return await self._client.execute_command(*command, **where)
         except Exception as error:
             named = _named(error)
             if named is error:
@@ -186,7 +211,7 @@ class Link:
 
     def waiter(self, key: str) -> Waiter:
         """Open a connection of its own to the node that holds `key`."""
-        return Waiter(self._make_waiter(key))
+        return Waiter(partial(self._connect, key))
 
     async def unblock(self, waiter: Waiter, key: str) -> None:
         """Wake a waiter's blocked command, which then answers as if its time were over."""
@@ -194,13 +219,14 @@ class Link:
             return
         if self.is_cluster:
             node = self._client.get_node_from_key(key)
-            await self._client.execute_command("CLIENT", "UNBLOCK", waiter.id, target_nodes=node)
+            await self._run("CLIENT", "UNBLOCK", waiter.id, target_nodes=node)
         else:
             await self.run("CLIENT", "UNBLOCK", waiter.id)
 
     async def close(self) -> None:
         """Close every connection but those of waiters, which their owners close."""
-        await self._client.aclose()
+        for client in (self._client, *self._guides):
+            await client.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -214,7 +240,8 @@ def _cluster(url: str, plain: str, extra: dict[str, Any]) -> Link:
 
     cluster = cast("Any", RedisCluster.from_url(plain, **_cluster_options(), **extra))
 
-    def waiter(key: str) -> Any:
+    async def connect(key: str) -> Any:
+        await cluster.initialize()
         node = cluster.get_node_from_key(key)
         more: dict[str, Any] = _options() | _keepalive() | extra
         if plain.startswith("rediss"):
@@ -229,7 +256,7 @@ def _cluster(url: str, plain: str, extra: dict[str, Any]) -> Link:
             **more,
         )
 
-    return Link(url, cluster, waiter)
+    return Link(url, cluster, connect)
 
 
 def _cluster_options() -> dict[str, Any]:
@@ -258,8 +285,8 @@ def _sentinel(url: str, extra: dict[str, Any]) -> Link:
     watch = {"password": word[0]} if (word := parse_qs(parts.query).get("sentinel_password")) else {}
     addresses = [(h.rpartition(":")[0] or h, int(h.rpartition(":")[2] or 26379)) for h in hosts]
     sentinel: Any = cast("Any", Sentinel)(addresses, sentinel_kwargs=watch | {"socket_connect_timeout": 3.0})
-    return Link(
-        url,
-        sentinel.master_for(service, **options),
-        lambda _: sentinel.master_for(service, **options),
-    )
+
+    async def connect(_: str) -> Any:
+        return sentinel.master_for(service, **options)
+
+    return Link(url, sentinel.master_for(service, **options), connect, sentinel.sentinels)
