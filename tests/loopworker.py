@@ -138,7 +138,8 @@ class LoopWorker:
                 if free <= 0 or self.paused:
                     self._room.clear()
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._room.wait(), 0.05)
+                        async with asyncio.timeout(0.05):  # wait_for of 3.11 may swallow a cancel
+                            await self._room.wait()
                     continue
                 try:
                     got = await self.store.fetch(self.capability, self.reader, free, wire.READS)

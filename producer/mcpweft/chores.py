@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("mcpweft")
 
+_CANCELS = 5
+_CANCEL_S = 1.0
+
 
 class Chores:
     """Starts background tasks, tells of those that fail, and ends them all."""
@@ -46,8 +49,16 @@ class Chores:
             await asyncio.wait(tasks, timeout=within)
 
     async def close(self) -> None:
-        """Cancel every task and wait until it has ended."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Cancel every task and wait until it has ended.
+
+        One that has not ended in a while is cancelled again: below, a library may have swallowed the first.
+        """
+        left = set(self._tasks)
+        for _ in range(_CANCELS):
+            for task in left:
+                task.cancel()
+            if not left:
+                return
+            _, left = await asyncio.wait(left, timeout=_CANCEL_S)
+        if left:
+            _log.error("these did not end: %s", ", ".join(task.get_name() for task in left))
