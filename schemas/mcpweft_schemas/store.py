@@ -302,7 +302,10 @@ class Store:
         return _fetched(raw)
 
     async def adopt(self, capability: str, reader: Reader, held: Iterable[str]) -> Fetched:
-        """Raise the reader's epoch to `reader.epoch` and take over what it has pending and does not hold."""
+        """Raise the reader's epoch to `reader.epoch` and take over what it has pending and does not hold.
+
+        `held`: `<stream> <entry>` of each delivery in its hands.
+        """
         raw = await self._run("adopt", capability, reader.worker, reader.incarnation, reader.epoch, *held)
         return _fetched(raw)
 
