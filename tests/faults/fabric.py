@@ -62,7 +62,7 @@ lease = "400ms"
 _SERVER = """
 [servers.{name}]
 command = {python}
-args = [{script}, "--ledger", {ledger}]
+args = [{script}, "--ledger", {ledger}{more}]
 mode = "legacy"
 capabilities = ["{name}"]
 """
@@ -161,20 +161,25 @@ class Fabric:
         self.ledger = Lines(folder / "ledger")
         self._folder = folder
         self._config = folder / "mcpweft.toml"
-        self._config.write_text(self._settings())
+        self.serve_with()
         self._processes: list[Process] = []
         self._producers: list[Producer] = []
         self._killed: set[str] = set()
         self._count = 0
 
-    def _settings(self) -> str:
+    def serve_with(self, *more: str) -> None:
+        """Have the MCP servers that start from here on run with these arguments."""
         text = _CONFIG.format(namespace=self.namespace, url=self.url, dead_after=DEAD_AFTER)
         for name in self.pools:
             script, python = json.dumps(str(HERE / "server.py")), json.dumps(sys.executable)
             text += _SERVER.format(
-                name=name, python=python, script=script, ledger=json.dumps(str(self.ledger.path))
+                name=name,
+                python=python,
+                script=script,
+                ledger=json.dumps(str(self.ledger.path)),
+                more="".join(f", {json.dumps(word)}" for word in more),
             )
-        return text
+        self._config.write_text(text)
 
     # -- processes -----------------------------------------------------------------------------------------
 
@@ -335,7 +340,7 @@ class Fabric:
         await self._stop()
         with contextlib.closing(realredis.connect(self.url)) as client:
             leaked = leak.delete_keys(client, self.namespace)
-        evidence = self._evidence(stored, leaked, leak.end_processes(self._left))
+        evidence = self._evidence(stored, leaked, leak.end_processes(self.left))
         found = checker.faults(evidence)
         assert not found, "\n".join(found)
         return evidence
@@ -352,7 +357,8 @@ class Fabric:
             assert unborn or code in {0, -signal.SIGKILL}, f"{process.name} ended with {code}:\n{said}"
             assert "Traceback" not in said, f"{process.name} broke:\n{said}"
 
-    def _left(self) -> set[int]:
+    def left(self) -> set[int]:
+        """Return the living processes of this fabric."""
         return leak.marked(str(self._folder))
 
     def _evidence(self, stored: list[checker.Stored], leaked: list[str], left: list[str]) -> checker.Evidence:

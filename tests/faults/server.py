@@ -1,15 +1,17 @@
 """The echo server with two slow tools that say their text again, so that an answer in flight has a name.
 
-    python tests/faults/server.py [--ledger FILE]
+    python tests/faults/server.py [--ledger FILE] [--stubborn]
 
 `say(text, ms)` must not run twice, `ask(text, ms)` may: its annotations say so. Everything else is
-`tests/servers/echo.py`'s. It must never know who calls it.
+`tests/servers/echo.py`'s. A stubborn one ends neither with its input nor at SIGTERM. It must never know who
+calls it.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -47,7 +49,13 @@ class Server(echo.Server):
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--ledger")
-    Server("2025-06-18", parser.parse_args().ledger).serve()
+    parser.add_argument("--stubborn", action="store_true")
+    options = parser.parse_args()
+    if options.stubborn:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    Server("2025-06-18", options.ledger).serve()
+    while options.stubborn:
+        signal.pause()
     os._exit(0)  # a call that still waits must not hold the process
 
 

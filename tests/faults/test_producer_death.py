@@ -29,10 +29,10 @@ async def test_what_a_killed_producer_waited_for_is_there_for_another_process(fa
     other.tell(fabric.load(20))
     ids = killed.ids()
     kept = [*submitted, keyed]
+    await until(lambda: _all_ended(fabric, [ids[call["nonce"]] for call in calls]))
     other.tell([fabric.again(call, "follow", id=ids[call["nonce"]]) for call in kept])
-    await other.told(*(call["nonce"] for call in kept))
     third.tell([fabric.again(keyed, "call")])
-    await until(lambda: _ended(fabric, ids[plain["nonce"]]))
+    await other.told(*(call["nonce"] for call in kept))
     evidence = await fabric.verdict()
     assert all(evidence.ledger.count(call["nonce"]) == 1 for call in calls)
     assert not killed.outcomes()
@@ -40,6 +40,6 @@ async def test_what_a_killed_producer_waited_for_is_there_for_another_process(fa
     assert third.outcomes()[keyed["nonce"]]["id"] == ids[keyed["nonce"]]
 
 
-async def _ended(fabric: Fabric, request_id: str) -> bool:
-    seen = await fabric.store.inspect("echo", request_id)
-    return seen is not None and seen.state == "done"
+async def _all_ended(fabric: Fabric, request_ids: list[str]) -> bool:
+    seen = [await fabric.store.inspect("echo", request_id) for request_id in request_ids]
+    return all(one is not None and one.state == "done" for one in seen)

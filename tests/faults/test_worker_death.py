@@ -42,6 +42,20 @@ async def test_a_worker_killed_at_this_point_loses_nothing_and_repeats_nothing_u
     assert causes == (["OK"] if settled else ["WORKER_DIED", "OK"])
 
 
+async def test_a_killed_worker_leaves_no_server_behind_however_stubborn(fabric: Fabric) -> None:
+    fabric.serve_with("--stubborn")
+    worker, producer = fabric.worker("worker"), fabric.producer()
+    await fabric.usable(worker)
+    call = fabric.call("say", ms=20_000)
+    producer.tell([call])
+    await until(lambda: call["nonce"] in fabric.executed())
+    worker.kill()
+    await until(lambda: fabric.left() == {producer.popen.pid})
+    await fabric.bury(worker)
+    await fabric.verdict()
+    assert producer.outcomes()[call["nonce"]]["code"] == "OUTCOME_UNKNOWN"
+
+
 async def test_a_worker_that_was_stopped_and_wakes_up_settles_only_what_is_still_its_own(
     fabric: Fabric,
 ) -> None:
