@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
 from urllib.parse import parse_qs, urlsplit
 
+import redis
 from redis import asyncio as aioredis
 from redis import exceptions as trouble
 from redis.asyncio.retry import Retry
@@ -31,6 +32,7 @@ Credentials: TypeAlias = "CredentialProvider"
 BLOCK_S = 2.0
 """No command waits longer than this for something to happen, s."""
 _COMMAND_TIMEOUT_S = 5.0
+_ONE_RETRY_SINCE = 6
 _BLOCKING_TIMEOUT_S = BLOCK_S + 3.0  # a longer block than the socket's timeout storms on a half-open link
 
 _UNREACHABLE = (
@@ -43,7 +45,7 @@ _UNREACHABLE = (
     trouble.MovedError,
     trouble.AskError,
     trouble.MasterDownError,
-    trouble.RedisClusterException,  # no RedisError, for all its name
+    trouble.SlotNotCoveredError,
     OSError,
 )
 _REFUSED = (trouble.AuthenticationError, trouble.AuthorizationError, trouble.NoPermissionError)
@@ -134,7 +136,9 @@ def _named(error: Exception) -> Exception:
                 "the store is out of memory", advice="Raise its maxmemory or wait until work has drained."
             )
         return error
-    if isinstance(error, (*_UNREACHABLE, trouble.RedisError)):
+    # A Cluster of which no node answers is a RedisClusterException, which for all its name is no RedisError.
+    away = isinstance(error, trouble.RedisClusterException) and "cannot be connected" in str(error)
+    if away or isinstance(error, (*_UNREACHABLE, trouble.RedisError)):
         return StoreUnreachableError(
             f"the store could not be reached: {str(error) or type(error).__name__}",
             advice="Check that it runs and that its URL is right.",
@@ -260,12 +264,12 @@ def _cluster(url: str, plain: str, extra: dict[str, Any]) -> Link:
 
 
 def _cluster_options() -> dict[str, Any]:
-    return {
-        "socket_timeout": None,
-        "socket_connect_timeout": 3.0,
-        "cluster_error_retry_attempts": 0,
-        "protocol": 2,
-    } | _keepalive()
+    # How a Cluster's client is told to repeat nothing has changed between versions of redis-py.
+    if int(redis.__version__.partition(".")[0]) < _ONE_RETRY_SINCE:
+        once: dict[str, Any] = {"cluster_error_retry_attempts": 0, "connection_error_retry_attempts": 0}
+    else:
+        once = {"retry": Retry(NoBackoff(), 0)}
+    return {"socket_timeout": None, "socket_connect_timeout": 3.0, "protocol": 2} | once | _keepalive()
 
 
 def _sentinel(url: str, extra: dict[str, Any]) -> Link:
