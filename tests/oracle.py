@@ -378,6 +378,8 @@ class Oracle:
         self, epoch: int, worker: str, *, confirmed: bool, dead_after: int, patience: int
     ) -> tuple[Word, int, int, int]:
         """Take back what a dead worker holds: the word, moved, lost, kept."""
+        if not self.incarnation:
+            return Word.UNKNOWN, 0, 0, 0
         if not confirmed and epoch < self.leader:
             return Word.STALE, 0, 0, 0
         self.leader = self.leader if confirmed else epoch

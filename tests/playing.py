@@ -1,14 +1,15 @@
 """A player of the moves: chooses at random what producers, workers and leaders do, and asks the oracle.
 
 Above stand the stateful test and the mutants. `Play` carries out one deed on a real store and on the oracle,
-and compares what both say and what the store holds; `Machine` lets Hypothesis choose the deeds.
+and compares what both say and what the store holds; a `Player` chooses the deeds, by Hypothesis or by dice.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -26,11 +27,11 @@ from oracle import Oracle
 from pool import OTHER, PRODUCER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
 
     from mcpweft_schemas.wire import Delivery
 
-    Draw = Callable[[st.SearchStrategy[Any]], Any]
+T = TypeVar("T")
 
 CAP = "echo"
 BOUND = 10
@@ -73,7 +74,8 @@ class Play:
     async def close(self) -> None:
         """Leave nothing behind."""
         await self.wipe()
-        await self.link.run("DEL", self.store.fleet.pools, self.store.keys(CAP).prefix + "clock")
+        for key in (self.store.fleet.pools, self.store.keys(CAP).prefix + "clock"):
+            await self.link.run("DEL", key)
         await self.link.close()
 
     async def agree(self) -> None:
@@ -184,46 +186,46 @@ class Play:
         self.oracle.now = self.clock.ms
 
 
-_WORKERS = st.sampled_from(sorted(SERVERS))
-_PRODUCERS = st.sampled_from([PRODUCER, OTHER])
-_EXECUTED = st.sampled_from(Executed)
+_WORKERS = sorted(SERVERS)
+_PRODUCERS = [PRODUCER, OTHER]
+_EXECUTED = list(Executed)
 _HOW_OFTEN = {
     "enqueue": 7, "fetch": 9, "settle": 9, "settle_as_a_zombie": 4, "repeat_any_earlier_move": 5,
     "fail_over": 3, "cancel": 3, "let_time_pass": 3, "reclaim": 3, "expire": 2, "attach": 2, "sweep": 2,
     "adopt": 2, "fetch_and_lose_the_answer": 2, "join": 2, "fetch_late": 1, "crash": 1, "retire": 1,
     "beat": 1, "declare": 1, "hear": 1, "lose_stream": 1, "wipe": 1,
 }  # fmt: skip
-_DEEDS = st.sampled_from([deed for deed, often in _HOW_OFTEN.items() for _ in range(often)])
+_DEEDS = [deed for deed, often in _HOW_OFTEN.items() for _ in range(often)]
 
 
-class Machine(RuleBasedStateMachine):
-    """Lets Hypothesis choose the deeds. A subclass says where the store is.
+class Player:
+    """Plays one game: `begin`, any number of turns, `end`. How it chooses is a subclass's affair."""
 
-    There is one rule, so that the deeds keep their odds: Hypothesis leaves rules out of whole examples.
-    """
-
-    url = ""
-    namespace = ""
-
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, url: str, namespace: str) -> None:
         self.runner = asyncio.Runner()
-        self.play = self.runner.run(self._open())
+        self.play = self.runner.run(self._open(url, namespace))
         self.past: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
 
-    async def _open(self) -> Play:
-        return Play(self.url, self.namespace)
+    @staticmethod
+    async def _open(url: str, namespace: str) -> Play:
+        return Play(url, namespace)
 
-    @initialize()
+    def _number(self, low: int, high: int) -> int:
+        """Choose a number, the ends included."""
+        raise NotImplementedError
+
+    def _one_of(self, values: Sequence[T]) -> T:
+        """Choose a value."""
+        raise NotImplementedError
+
     def begin(self) -> None:
         self._agree_after(self.play.forward(0))
         self._set_up()
 
-    @rule(data=st.data())
-    def step(self, data: st.DataObject) -> None:
-        getattr(self, data.draw(_DEEDS))(data.draw)
+    def turn(self) -> None:
+        getattr(self, self._one_of(_DEEDS))()
 
-    def teardown(self) -> None:
+    def end(self) -> None:
         self.runner.run(self.play.close())
         self.runner.close()
 
@@ -264,68 +266,68 @@ class Machine(RuleBasedStateMachine):
 
     # -- the deeds -----------------------------------------------------------------------------------------
 
-    def declare(self, _: Draw) -> None:
+    def declare(self) -> None:
         self._declare()
 
-    def join(self, draw: Draw) -> None:
-        self._join(draw(_WORKERS))
+    def join(self) -> None:
+        self._join(self._one_of(_WORKERS))
 
-    def hear(self, draw: Draw) -> None:
-        self._do("hear", draw(_PRODUCERS))
+    def hear(self) -> None:
+        self._do("hear", self._one_of(_PRODUCERS))
 
-    def lose_stream(self, draw: Draw) -> None:
-        self._agree_after(self.play.lose_stream(draw(_PRODUCERS)))
+    def lose_stream(self) -> None:
+        self._agree_after(self.play.lose_stream(self._one_of(_PRODUCERS)))
 
-    def beat(self, draw: Draw) -> None:
-        self._do("beat", self.play.workers[draw(_WORKERS)].reader, draw(st.sampled_from([0, 2000, 60_000])))
+    def beat(self) -> None:
+        self._do("beat", self.play.workers[self._one_of(_WORKERS)].reader, self._one_of([0, 2000, 60_000]))
 
-    def enqueue(self, draw: Draw) -> None:
-        for _ in range(draw(st.integers(1, 3))):
-            self._do("enqueue", self._submission(draw))
+    def enqueue(self) -> None:
+        for _ in range(self._number(1, 3)):
+            self._do("enqueue", self._submission())
 
-    def _submission(self, draw: Draw) -> Submission:
+    def _submission(self) -> Submission:
         number = len(self.play.ids)
-        key = draw(st.sampled_from(["", "", "k", "l"]))
+        key = self._one_of(["", "", "k", "l"])
         sent = Submission(
-            id=request_id(CAP, lambda: number * 1_000_000, bytes), tool=draw(st.sampled_from(sorted(TOOLS))),
-            klass=draw(st.sampled_from(Class)), body=b"body", max_attempts=draw(st.integers(1, 3)),
-            timeout_ms=draw(st.sampled_from([3000, 60_000])), delay_ms=draw(st.sampled_from([0, 0, 0, 700])),
-            safe=draw(st.sampled_from([None, None, True, False])),
-            flags=draw(st.sampled_from(["", "", "s", "d", "u"])),
-            waiter=draw(st.sampled_from([PRODUCER, PRODUCER, OTHER, ""])),
-            key=key, print=draw(st.sampled_from(["a", "a", "b"])) if key else "",
+            id=request_id(CAP, lambda: number * 1_000_000, bytes), tool=self._one_of(sorted(TOOLS)),
+            klass=self._one_of(list(Class)), body=b"body", max_attempts=self._number(1, 3),
+            timeout_ms=self._one_of([3000, 60_000]), delay_ms=self._one_of([0, 0, 0, 700]),
+            safe=self._one_of([None, None, True, False]),
+            flags=self._one_of(["", "", "s", "d", "u"]),
+            waiter=self._one_of([PRODUCER, PRODUCER, OTHER, ""]),
+            key=key, print=self._one_of(["a", "a", "b"]) if key else "",
             keep_ms=600_000, key_keep_ms=600_000,
         )  # fmt: skip
         self.play.ids.append(sent.id)
         return sent
 
-    def fetch(self, draw: Draw) -> None:
-        me = self.play.workers[draw(_WORKERS)]
-        me.held += self._agree_after(self.play.fetch(me.reader, draw(st.integers(1, 4))))
+    def fetch(self) -> None:
+        me = self.play.workers[self._one_of(_WORKERS)]
+        me.held += self._agree_after(self.play.fetch(me.reader, self._number(1, 4)))
 
-    def fetch_and_lose_the_answer(self, draw: Draw) -> None:
-        reader = self.play.workers[draw(_WORKERS)].reader
-        self._agree_after(self.play.fetch(reader, draw(st.integers(1, 4))))
+    def fetch_and_lose_the_answer(self) -> None:
+        reader = self.play.workers[self._one_of(_WORKERS)].reader
+        self._agree_after(self.play.fetch(reader, self._number(1, 4)))
 
-    def fetch_late(self, draw: Draw) -> None:
+    def fetch_late(self) -> None:
         """Bytes of an earlier epoch arrive."""
-        reader = self.play.workers[draw(_WORKERS)].reader
+        reader = self.play.workers[self._one_of(_WORKERS)].reader
         self._agree_after(self.play.fetch(replace(reader, epoch=reader.epoch - 1), 4))
 
-    def adopt(self, draw: Draw) -> None:
-        me = self.play.workers[draw(_WORKERS)]
+    def adopt(self) -> None:
+        me = self.play.workers[self._one_of(_WORKERS)]
         me.reader = replace(me.reader, epoch=me.reader.epoch + 1)
         me.held += self._do("adopt", me.reader, tuple((d.stream, d.entry) for d in me.held))
 
-    def settle(self, draw: Draw) -> None:
+    def settle(self) -> None:
         for me in self.play.workers.values():
-            if me.held and draw(st.integers(0, 3)):
-                delivery = me.held.pop(draw(st.integers(0, len(me.held) - 1)))
-                self._settle(draw, me.reader, delivery)
-                if draw(st.booleans()):
+            if me.held and self._number(0, 3):
+                delivery = me.held.pop(self._number(0, len(me.held) - 1))
+                self._settle(me.reader, delivery)
+                if self._number(0, 1):
                     me.held += self._agree_after(self.play.fetch(me.reader, 1))
 
-    def settle_as_a_zombie(self, draw: Draw) -> None:
+    def settle_as_a_zombie(self) -> None:
         """Settle any delivery that there ever was, whoever has it by now."""
         past = self.play.deliveries
         known = self.play.oracle.requests
@@ -335,88 +337,149 @@ class Machine(RuleBasedStateMachine):
         ]
         if past:
             late = (elsewhere or past)[-9:]
-            worker, delivery = late[draw(st.integers(0, len(late) - 1))]
-            self._settle(draw, self.play.workers[worker].reader, delivery)
+            worker, delivery = late[self._number(0, len(late) - 1)]
+            self._settle(self.play.workers[worker].reader, delivery)
 
-    def _settle(self, draw: Draw, reader: Reader, delivery: Delivery) -> None:
-        how = draw(st.sampled_from(["done", "retry", "retry", "release"]))
-        ran = Executed.YES if how == "done" else draw(_EXECUTED)
+    def _settle(self, reader: Reader, delivery: Delivery) -> None:
+        how = self._one_of(["done", "retry", "retry", "release"])
+        ran = Executed.YES if how == "done" else self._one_of(_EXECUTED)
         settlement = Settlement(
             delivery.id, delivery.stream, delivery.entry, how, "OK" if how == "done" else "", how, ran,
-            backoff_ms=draw(st.sampled_from([0, 500])),
+            backoff_ms=self._one_of([0, 500]),
         )  # fmt: skip
         self._do("settle", settlement, reader.instance)
 
-    def attach(self, draw: Draw) -> None:
-        self._do("attach", self._id(draw), draw(_PRODUCERS))
+    def attach(self) -> None:
+        self._do("attach", self._id(), self._one_of(_PRODUCERS))
 
-    def cancel(self, draw: Draw) -> None:
-        producer = draw(st.sampled_from(["", PRODUCER, OTHER]))
-        request = self._id(draw)
-        self._do("cancel", request, producer, stop=draw(st.booleans()))
-        if draw(st.booleans()):
+    def cancel(self) -> None:
+        producer = self._one_of(["", PRODUCER, OTHER])
+        request = self._id()
+        self._do("cancel", request, producer, stop=bool(self._number(0, 1)))
+        if self._number(0, 1):
             self._do("expire", request)
 
-    def expire(self, draw: Draw) -> None:
-        self._do("expire", self._id(draw))
+    def expire(self) -> None:
+        self._do("expire", self._id())
 
-    def _id(self, draw: Draw) -> str:
+    def _id(self) -> str:
         """Choose a request, preferably one that runs."""
         running = [r.sent.id for r in self.play.oracle.living() if r.state == State.RUNNING]
-        if running and draw(st.booleans()):
-            return cast("str", draw(st.sampled_from(running)))
+        if running and self._number(0, 1):
+            return self._one_of(running)
         ids = (list(self.play.oracle.requests) or ["echo~nobody"])[-9:]
-        return cast("str", draw(st.sampled_from(ids)))
+        return self._one_of(ids)
 
-    def _busy(self, draw: Draw) -> str:
+    def _busy(self) -> str:
         """Choose a worker, one that has something if there is one."""
         busy = [worker for worker in SERVERS if self.play.oracle.held_by(worker)]
-        return cast("str", draw(st.sampled_from(busy or sorted(SERVERS))))
+        return self._one_of(busy or sorted(SERVERS))
 
-    def crash(self, draw: Draw) -> None:
-        self.play.workers[draw(_WORKERS)].held.clear()
+    def crash(self) -> None:
+        self.play.workers[self._one_of(_WORKERS)].held.clear()
 
-    def fail_over(self, draw: Draw) -> None:
+    def fail_over(self) -> None:
         """A worker dies, and the others take what it had."""
-        dead = self._busy(draw)
+        dead = self._busy()
         me = self.play.workers[dead]
         me.held.clear()
-        confirmed = draw(st.booleans())
+        confirmed = bool(self._number(0, 1))
         if not confirmed:
             self._do("beat", me.reader, 2000)
             self._agree_after(self.play.forward(DEAD_AFTER))
         self._do("reclaim", self.play.oracle.leader + 1, dead, confirmed=confirmed)
-        self.fetch(draw)
+        self.fetch()
 
-    def reclaim(self, draw: Draw) -> None:
-        worker = self._busy(draw)
-        silence = draw(st.sampled_from([0, DEAD_AFTER, DEAD_AFTER, DEAD_AFTER + PATIENCE]))
+    def reclaim(self) -> None:
+        worker = self._busy()
+        silence = self._one_of([0, DEAD_AFTER, DEAD_AFTER, DEAD_AFTER + PATIENCE])
         if silence:
             self._do("beat", self.play.workers[worker].reader, 0)
             self._agree_after(self.play.forward(silence))
-        epoch = self.play.oracle.leader + draw(st.sampled_from([1, 1, -1]))
-        self._do("reclaim", epoch, worker, confirmed=draw(st.booleans()))
+        epoch = self.play.oracle.leader + self._one_of([1, 1, -1])
+        self._do("reclaim", epoch, worker, confirmed=bool(self._number(0, 1)))
 
-    def retire(self, draw: Draw) -> None:
-        self._do("retire", draw(_WORKERS))
+    def retire(self) -> None:
+        self._do("retire", self._one_of(_WORKERS))
 
-    def sweep(self, draw: Draw) -> None:
-        self._do("sweep", self.play.oracle.leader + draw(st.sampled_from([1, -1])))
+    def sweep(self) -> None:
+        self._do("sweep", self.play.oracle.leader + self._one_of([1, -1]))
 
-    def let_time_pass(self, draw: Draw) -> None:
-        self._agree_after(self.play.forward(draw(st.sampled_from([1, 499, 700, 1000, 3000, 11_000]))))
+    def let_time_pass(self) -> None:
+        self._agree_after(self.play.forward(self._one_of([1, 499, 700, 1000, 3000, 11_000])))
 
-    def wipe(self, draw: Draw) -> None:
+    def wipe(self) -> None:
         self._agree_after(self.play.wipe())
-        if draw(st.integers(0, 3)):
+        if self._number(0, 3):
             self._set_up()
 
-    def repeat_any_earlier_move(self, draw: Draw) -> None:
+    def repeat_any_earlier_move(self) -> None:
         """Say the same again, as one does whose answer was lost."""
-        deed, args, named = self.past[-draw(st.integers(1, min(25, len(self.past))))]
+        deed, args, named = self.past[-self._number(1, min(25, len(self.past)))]
         self._agree_after(getattr(self.play, deed)(*args, **named))
 
 
-def machine_on(url: str, namespace: str) -> type[Machine]:
-    """Return the machine that plays on that store."""
-    return type("Machine", (Machine,), {"url": url, "namespace": namespace})
+class Drawn(Player):
+    """A player whose choices Hypothesis makes, so that it can make them smaller."""
+
+    draw: Callable[[st.SearchStrategy[Any]], Any]
+
+    def _number(self, low: int, high: int) -> int:
+        return cast("int", self.draw(st.integers(low, high)))
+
+    def _one_of(self, values: Sequence[T]) -> T:
+        return cast("T", self.draw(st.sampled_from(values)))
+
+
+class Rolled(Player):
+    """A player whose choices are dice with a seed: quicker, and evenly spread."""
+
+    def __init__(self, url: str, namespace: str, seed: int) -> None:
+        super().__init__(url, namespace)
+        self._dice = random.Random(seed)
+
+    def _number(self, low: int, high: int) -> int:
+        return self._dice.randint(low, high)
+
+    def _one_of(self, values: Sequence[T]) -> T:
+        return self._dice.choice(values)
+
+
+def machine_on(url: str, namespace: str) -> type[RuleBasedStateMachine]:
+    """Return the machine that plays on that store, for Hypothesis to drive.
+
+    It has one rule, so that the deeds keep their odds: Hypothesis leaves rules out of whole examples.
+    """
+
+    class Machine(RuleBasedStateMachine):
+        def __init__(self) -> None:
+            super().__init__()
+            self.player = Drawn(url, namespace)
+
+        @initialize()
+        def begin(self) -> None:
+            self.player.begin()
+
+        @rule(data=st.data())
+        def turn(self, data: st.DataObject) -> None:
+            self.player.draw = data.draw
+            self.player.turn()
+
+        def teardown(self) -> None:
+            self.player.end()
+
+    return Machine
+
+
+def play_games(url: str, namespace: str, seeds: Iterable[int], turns: int) -> None:
+    """Play one game with each seed; the first that the oracle objects to ends it with an AssertionError."""
+    for seed in seeds:
+        player = Rolled(url, namespace, seed)
+        try:
+            player.begin()
+            for _ in range(turns):
+                player.turn()
+        except AssertionError as error:
+            raise AssertionError(f"the game with seed {seed}: {error}") from error
+        finally:
+            player.end()

@@ -347,7 +347,7 @@ class Store:
         self, capability: str, epoch: int, worker: str, *, confirmed: bool, dead_after_ms: int,
         patience_ms: int = 10_000,
     ) -> Reclaimed:  # fmt: skip
-        """Take back what a dead worker holds: OK, MORE, ALIVE, KEPT or STALE. Repeat freely."""
+        """Take back what a dead worker holds: OK, MORE, ALIVE, KEPT, STALE or UNKNOWN. Repeat freely."""
         raw = await self._run(
             "reclaim", capability, epoch, worker, int(confirmed), dead_after_ms, patience_ms
         )

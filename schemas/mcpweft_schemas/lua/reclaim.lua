@@ -2,13 +2,15 @@
 -- reclaim: take back what a dead worker holds.
 -- KEYS  pool
 -- ARGV  epoch worker confirmed (0|1) dead_after patience (ms)
--- Gives {word, moved, lost, kept}: OK, MORE (call again), ALIVE (it has beaten lately), KEPT, STALE.
+-- Gives {word, moved, lost, kept}: OK, MORE (call again), ALIVE (it has beaten lately), KEPT, STALE, or UNKNOWN
+--       where there is no pool.
 -- Atomic: an entry is acknowledged, deleted and put back in one move under a new id later on, so whoever still
 -- runs the old delivery can settle nothing. Without confirmation a call that must not run twice stays leased
 -- for `patience` longer, since its worker may only be slow. A confirmed death is a fact, whoever reports it: it
 -- needs no epoch.
 local epoch, worker, confirmed = tonumber(ARGV[1]), ARGV[2], ARGV[3] == '1'
 local dead_after, patience = tonumber(ARGV[4]), tonumber(ARGV[5])
+if redis.call('EXISTS', pool) == 0 then return {'UNKNOWN', 0, 0, 0} end
 local bad = unsound()
 if bad then return bad end
 even_if_full()
