@@ -303,6 +303,14 @@ class Fabric:
         """Return the nonce of each execution, as the MCP servers wrote them down."""
         return [line["nonce"] for line in self.ledger.all()]
 
+    async def begun(self, producer: Producer, *calls: Mapping[str, Any]) -> None:
+        """Wait until servers have begun on calls, and their producer knows that they were accepted.
+
+        The first may come before the second: a worker does not wait for a producer to read its answer.
+        """
+        nonces = {call["nonce"] for call in calls}
+        await until(lambda: nonces <= {*self.executed()} & producer.ids().keys(), 10.0)
+
     def servers(self) -> set[int]:
         """Return the MCP servers that have run a tool, by process id."""
         return {line["pid"] for line in self.ledger.all()}

@@ -12,7 +12,7 @@ from waiting import until
 if TYPE_CHECKING:
     from typing import Any
 
-    from faults.fabric import Fabric, Process
+    from faults.fabric import Fabric, Process, Producer
 
 pytestmark = pytest.mark.slow
 
@@ -28,11 +28,11 @@ async def leader(fabric: Fabric) -> str:
 
 
 async def kill_who_runs(
-    fabric: Fabric, workers: list[Process], call: dict[str, Any], request: str
+    fabric: Fabric, workers: list[Process], producer: Producer, call: dict[str, Any]
 ) -> Process:
     """Kill the worker that runs a call, once its server has begun; return it."""
-    await until(lambda: call["nonce"] in fabric.executed())
-    holder = await fabric.holder(request)
+    await fabric.begun(producer, call)
+    holder = await fabric.holder(producer.ids()[call["nonce"]])
     (victim,) = [worker for worker in workers if worker.name == holder]
     victim.kill()
     return victim
@@ -44,12 +44,11 @@ async def test_another_coordinator_takes_over_from_a_killed_one_and_rescues_the_
     producer = fabric.producer()
     await fabric.usable(*workers)
     first = await until(lambda: leader(fabric))
-    safe = fabric.call("ask", ms=400)
+    safe = fabric.call("ask", ms=800)
     producer.tell([safe, *fabric.load(20)])
-    await until(lambda: safe["nonce"] in producer.ids())
     coordinators[first].kill()
     killed_at = time.monotonic()
-    victim = await kill_who_runs(fabric, workers, safe, producer.ids()[safe["nonce"]])
+    victim = await kill_who_runs(fabric, workers, producer, safe)
     second = await until(lambda: _other(fabric, first))
     took = time.monotonic() - killed_at
     assert second in coordinators
@@ -72,10 +71,9 @@ async def test_with_no_coordinator_left_the_workers_go_on_and_sweep_for_the_dead
     await fabric.usable(*workers)
     await until(lambda: leader(fabric))
     coordinator.kill()
-    safe, late = fabric.call("ask", ms=400), fabric.call("say", ms=30, delay=0.3)
+    safe, late = fabric.call("ask", ms=800), fabric.call("say", ms=30, delay=0.3)
     producer.tell([safe, late, *fabric.load(20)])
-    await until(lambda: safe["nonce"] in producer.ids())
-    victim = await kill_who_runs(fabric, workers, safe, producer.ids()[safe["nonce"]])
+    victim = await kill_who_runs(fabric, workers, producer, safe)
     await producer.told(safe["nonce"])
     await fabric.bury(victim)
     await fabric.verdict()

@@ -55,7 +55,7 @@ async def test_a_lost_answer_to_any_move_is_noticed_by_nobody(fabric: Fabric) ->
         proxy.cut("reclaim", times=2)
         last = fabric.call("ask", ms=500)
         producer.tell([last])
-        await until(lambda: last["nonce"] in fabric.executed())
+        await fabric.begun(producer, last)
         holder = await fabric.holder(producer.ids()[last["nonce"]])
         (victim,) = [worker for worker in workers if worker.name == holder]
         victim.kill()

@@ -24,7 +24,7 @@ async def test_what_a_killed_producer_waited_for_is_there_for_another_process(fa
     plain = fabric.call("say", ms=300)
     calls = [*submitted, keyed, plain]
     killed.tell(calls)
-    await until(lambda: len(fabric.executed()) == 4 and len(killed.ids()) == 4)
+    await fabric.begun(killed, *calls)
     fabric.kill_producer(killed)
     other.tell(fabric.load(20))
     ids = killed.ids()

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 import leak
-from waiting import until
 
 if TYPE_CHECKING:
     from faults.fabric import Fabric
@@ -23,7 +22,7 @@ async def test_a_killed_server_costs_only_the_unsafe_calls_it_was_busy_with(fabr
     await fabric.usable(worker)
     safe, unsafe = fabric.call("ask", ms=500), fabric.call("say", ms=500)
     producer.tell([safe, unsafe])
-    await until(lambda: len(fabric.executed()) == 2)
+    await fabric.begun(producer, safe, unsafe)
     (server,) = fabric.servers()
     os.kill(server, signal.SIGKILL)
     producer.tell(fabric.load(20))
@@ -69,7 +68,7 @@ async def test_a_stopped_server_is_replaced_once_an_attempt_on_it_has_timed_out(
     safe = fabric.call("ask", ms=300, attempt_timeout=3.0)
     unsafe = fabric.call("say", ms=300, attempt_timeout=3.0)
     producer.tell([safe, unsafe])
-    await until(lambda: len(fabric.executed()) == 2)
+    await fabric.begun(producer, safe, unsafe)
     (server,) = fabric.servers()
     os.kill(server, signal.SIGSTOP)
     await producer.told(safe["nonce"], unsafe["nonce"])

@@ -29,7 +29,7 @@ async def test_a_wiped_store_ends_each_call_as_store_lost_at_once_and_serves_the
     caught = [fabric.call(tool, ms=2500, how=how) for tool in ("ask", "say") for how in ("call", "submit")]
     caught += [fabric.call("echo", delay=60, timeout=90)]
     producer.tell(caught)
-    await until(lambda: len(fabric.executed()) == 4 and len(producer.ids()) == 5)
+    await until(lambda: len(fabric.executed()) == 4 and len(producer.ids()) == 5, 10.0)
     with contextlib.closing(private_redis.client()) as client:
         client.flushall()
         wiped_at = time.time()
@@ -74,7 +74,7 @@ async def test_a_store_that_crashes_and_comes_back_with_its_file_has_every_reque
     calls = [*fabric.load(120), fabric.call("say", ms=600), fabric.call("ask", ms=600)]
     producer.tell(calls)
     await producer.told(count=20)
-    await until(lambda: {call["nonce"] for call in calls[-2:]} <= {*fabric.executed()})
+    await fabric.begun(producer, *calls[-2:])
     private_redis.kill()
     back_at = time.monotonic() + AWAY
     producer.tell(fabric.load(10, seed=2))

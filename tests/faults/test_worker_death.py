@@ -48,7 +48,7 @@ async def test_a_killed_worker_leaves_no_server_behind_however_stubborn(fabric: 
     await fabric.usable(worker)
     call = fabric.call("say", ms=20_000)
     producer.tell([call])
-    await until(lambda: call["nonce"] in fabric.executed())
+    await fabric.begun(producer, call)
     worker.kill()
     await until(lambda: fabric.left() == {producer.popen.pid})
     await fabric.bury(worker)
@@ -70,7 +70,7 @@ async def test_a_worker_that_was_stopped_and_wakes_up_settles_only_what_is_still
     producer.tell(
         [*safe, ended, patient, long]
     )  # told in one breath, they are one batch, and one fetch takes it
-    await until(lambda: len(fabric.executed()) == 6)
+    await fabric.begun(producer, *safe, ended, patient, long)
     holders = {await fabric.holder(request_id) for request_id in producer.ids().values()}
     (sleeper,) = [worker for worker in workers if worker.name in holders]
     (other,) = [worker for worker in workers if worker is not sleeper]
