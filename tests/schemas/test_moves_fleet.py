@@ -432,7 +432,7 @@ async def test_after_a_wipe_everybody_is_told_and_joins_anew(pool: Pool) -> None
     assert await store.seal("echo", 1) == Word.UNKNOWN
     assert (await _reclaim(pool)).word == Word.UNKNOWN
     shot = await pool.shot()
-    assert not (shot.hashes or shot.zsets or shot.streams)
+    assert [shot.hashes, shot.zsets, shot.streams] == [{}, {}, {}]
     incarnation, standings = await store.lookup("echo", [delivery.id])
     assert (incarnation, standings[delivery.id].word) == ("", Word.UNKNOWN)
 
