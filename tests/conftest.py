@@ -21,6 +21,13 @@ settings.register_profile("mcpweft", deadline=None, suppress_health_check=[Healt
 settings.load_profile("mcpweft")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that speak to a store: those that another version of redis-py may break."""
+    for item in items:
+        if {"store_url", "private_redis", "store_of"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("store")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_process_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Fail the run when it leaves a process, and end that process.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import os
 import shutil
 import signal
 import socket
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
 KINDS = ("redis", "valkey", "cluster")
+CHOSEN = os.environ.get("MCPWEFT_STORES", ",".join(KINDS)).split(",")
+"""The kinds that this run has to do with: all, unless $MCPWEFT_STORES names some."""
 CLUSTER_SCHEME = "redis+cluster://"
 _SLOTS = 16384
 _START_WITHIN = 10.0  # seconds; a start takes 30 ms on an idle machine
@@ -33,7 +36,7 @@ _ADDRESS_TRIES = 3  # someone else may take a free port between our look and the
 
 def stores(*kinds: str) -> pytest.MarkDecorator:
     """Run a test once on each of these kinds: a mark that hands them to the fixture `store_url`."""
-    return pytest.mark.parametrize("store_url", kinds, indirect=True)
+    return pytest.mark.parametrize("store_url", [kind for kind in kinds if kind in CHOSEN], indirect=True)
 
 
 every_store = stores(*KINDS)

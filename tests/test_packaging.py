@@ -71,9 +71,9 @@ def test_the_wheel_says_what_the_base_install_needs_and_brings_the_licence(wheel
         "cyclopts",
         "msgpack",
         "pydantic",
-        "pydantic-settings",
         "redis[hiredis]",
         "rich",
+        "typing-extensions",
     }
     extras = set(metadata.get_all("Provides-Extra") or [])
     assert {"worker", "coordinator", "embedded", "fast", "all"} <= extras

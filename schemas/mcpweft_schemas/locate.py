@@ -267,7 +267,7 @@ def _lives(pid: int, began: object) -> bool:
         return False
     except PermissionError:
         return False  # another user's process has that number by now
-    return began is None or _began(pid) == began
+    return began is None or _began(pid) == began  # a zombie began at no time: it is dead, if not yet reaped
 
 
 def _began(pid: int) -> str | None:
@@ -276,7 +276,8 @@ def _began(pid: int) -> str | None:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:
         return None
-    return text.rpartition(")")[2].split()[19]  # field 22, starttime; the command in brackets may hold blanks
+    fields = text.rpartition(")")[2].split()  # the command in brackets may hold blanks
+    return None if fields[0] == "Z" else fields[19]  # field 3, the state, and 22, the start
 
 
 def _private(candidates: list[Path]) -> Path:

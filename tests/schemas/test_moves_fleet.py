@@ -62,6 +62,15 @@ async def test_registering_replaces_the_tools_of_its_own_server_only(pool: Pool)
     assert set((await pool.shot()).hashes["safe"]) == set(await pool.store.tools("echo"))
 
 
+async def test_a_worker_that_knows_no_tools_yet_leaves_those_of_its_server_as_they_are(pool: Pool) -> None:
+    await pool.join("w1", server="alpha", search=True)
+    before = await pool.shot()
+    worker = await pool.join("w2", server="beta")
+    assert await pool.store.register("echo", replace(worker, worker="w3", server="alpha"), b"", [])
+    after = await pool.shot()
+    assert {name for name in after.hashes["safe"] if name.startswith("alpha/")} == set(before.hashes["safe"])
+
+
 async def test_nobody_joins_a_pool_that_was_never_declared(store: Store, pool: Pool) -> None:
     worker = await pool.join()
     assert await store.register("nowhere", worker, b"", []) is None

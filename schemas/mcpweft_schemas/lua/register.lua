@@ -3,7 +3,8 @@
 -- KEYS  pool
 -- ARGV  worker server info epoch, then tool, safe (0|1), description for each tool
 -- Gives {word, incarnation}: OK, or UNKNOWN where the pool was never declared.
--- Atomic: the tool table of a server changes as a whole.
+-- Atomic: the tool table of a server changes as a whole. A worker that does not know its server's tools yet names
+-- none, and leaves the table as the others of that server have filled it.
 local worker, server, info, epoch = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local inc = redis.call('HGET', pool, 'inc')
 if not inc then return {'UNKNOWN', ''} end
@@ -13,11 +14,12 @@ redis.call('ZADD', base .. 'alive', int(now), worker)
 local seen = tonumber(redis.call('HGET', base .. 'readers', worker) or '0')
 redis.call('HSET', base .. 'readers', worker, int(math.max(seen, epoch)))
 local prefix = server .. '/'
-for _, field in ipairs(redis.call('HKEYS', base .. 'tools')) do
-  if string.sub(field, 1, #prefix) == prefix then redis.call('HDEL', base .. 'tools', field) end
-end
-for _, field in ipairs(redis.call('HKEYS', base .. 'safe')) do
-  if string.sub(field, 1, #prefix) == prefix then redis.call('HDEL', base .. 'safe', field) end
+if #ARGV > 4 then
+  for _, table_name in ipairs({'tools', 'safe'}) do
+    for _, field in ipairs(redis.call('HKEYS', base .. table_name)) do
+      if string.sub(field, 1, #prefix) == prefix then redis.call('HDEL', base .. table_name, field) end
+    end
+  end
 end
 for i = 5, #ARGV, 3 do
   redis.call('HSET', base .. 'safe', prefix .. ARGV[i], ARGV[i + 1])
