@@ -70,7 +70,7 @@ def coordinator(
 
     """
     options = resolve(where, id=id, port=port, host=host)
-    from mcpweft_coordinator.entry import run_coordinator  # noqa: PLC0415  # loads the control plane
+    from mcpweft_coordinator.entry import run_coordinator  # loads the control plane
 
     return run_coordinator(options, launch=launch)
 
@@ -89,9 +89,9 @@ def resolve(
         ConnectionFailedError: nobody says where the fabric is.
 
     """
-    from mcpweft_schemas import tomlfile  # noqa: PLC0415  # nothing below is needed for --help
-    from mcpweft_schemas.config import load_config  # noqa: PLC0415
-    from mcpweft_schemas.locate import locate  # noqa: PLC0415
+    from mcpweft_schemas import tomlfile  # nothing below is needed for --help
+    from mcpweft_schemas.config import load_config
+    from mcpweft_schemas.locate import locate
 
     here = Path.cwd()
     overrides = {"coordinator": {"port": port, "host": host}}

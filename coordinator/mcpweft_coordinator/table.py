@@ -88,8 +88,8 @@ class LiveTable:
     """A table at the lower end of the terminal, drawn anew with each change."""
 
     def __init__(self) -> None:
-        from rich.console import Console  # noqa: PLC0415  # needed on a terminal only
-        from rich.live import Live  # noqa: PLC0415
+        from rich.console import Console  # needed on a terminal only
+        from rich.live import Live
 
         self._console = Console()
         self._live = Live(console=self._console, auto_refresh=False)
@@ -115,9 +115,9 @@ class LiveTable:
 
 def drawn(views: Sequence[ServerView]) -> Table:
     """Return the table of `views`."""
-    from rich import box  # noqa: PLC0415  # needed on a terminal only
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich import box  # needed on a terminal only
+    from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for head in ("server", "state", "workers", "tools", "capabilities", "reason"):

@@ -103,9 +103,9 @@ def plan(files: Sequence[Path], where: Where, log_level: str | None = None) -> P
         InvalidConfigError: a setting is wrong, or there is nothing to run.
 
     """
-    from mcpweft_schemas import tomlfile  # noqa: PLC0415  # nothing below is needed for --help
-    from mcpweft_schemas.config import load_config  # noqa: PLC0415
-    from mcpweft_schemas.errors import InvalidConfigError  # noqa: PLC0415
+    from mcpweft_schemas import tomlfile  # nothing below is needed for --help
+    from mcpweft_schemas.config import load_config
+    from mcpweft_schemas.errors import InvalidConfigError
 
     here = Path.cwd()
     tables = [path for path in files if path.suffix == ".toml"]
@@ -132,10 +132,10 @@ def plan(files: Sequence[Path], where: Where, log_level: str | None = None) -> P
 
 
 async def _run(plan: Plan) -> int:
-    from mcpweft_coordinator.table import display  # noqa: PLC0415  # nothing below is needed for --help
-    from mcpweft_schemas.connect import Link  # noqa: PLC0415
-    from mcpweft_schemas.locate import redacted  # noqa: PLC0415
-    from mcpweft_schemas.store import Store  # noqa: PLC0415
+    from mcpweft_coordinator.table import display  # nothing below is needed for --help
+    from mcpweft_schemas.connect import Link
+    from mcpweft_schemas.locate import redacted
+    from mcpweft_schemas.store import Store
 
     _check_name(plan.name)
     with _Stop() as stop:
@@ -144,7 +144,7 @@ async def _run(plan: Plan) -> int:
             _log(plan.log_level)
             own = None
             if plan.url is None:
-                from mcpweft_schemas.embedded import EmbeddedServer  # noqa: PLC0415  # where it is wanted
+                from mcpweft_schemas.embedded import EmbeddedServer  # where it is wanted
 
                 own = await stack.enter_async_context(EmbeddedServer(plan.data))
                 kept = f"kept in {plan.data}" if plan.data else "gone with it; --data DIR keeps it"
@@ -162,8 +162,8 @@ async def _run(plan: Plan) -> int:
 
 def _check_name(name: str) -> None:
     """Refuse a name that is taken, before anything is started."""
-    from mcpweft_schemas.errors import InvalidConfigError  # noqa: PLC0415  # not needed for --help
-    from mcpweft_schemas.locate import running_fabric  # noqa: PLC0415
+    from mcpweft_schemas.errors import InvalidConfigError  # not needed for --help
+    from mcpweft_schemas.locate import running_fabric
 
     if other := running_fabric(name):
         raise InvalidConfigError(
@@ -203,7 +203,7 @@ class _Stop:
 
 
 def _log(level: str | None) -> None:
-    from mcpweft_coordinator.log import to_stream  # noqa: PLC0415  # not needed for --help
+    from mcpweft_coordinator.log import to_stream  # not needed for --help
 
     # By now the table, if there is one, stands between this stream and the terminal.
     to_stream(sys.stderr, level or ("error" if sys.stdout.isatty() else "warning"))
@@ -211,7 +211,7 @@ def _log(level: str | None) -> None:
 
 async def _audit(config: Config, link: Link, shown: Display, *, own: bool) -> None:
     """Let a store pass that fits, and say what it promises less than one may think."""
-    from mcpweft_coordinator.fitness import check_fitness  # noqa: PLC0415  # not needed for --help
+    from mcpweft_coordinator.fitness import check_fitness  # not needed for --help
 
     for finding in await check_fitness(link, config.redis):
         if not own:
@@ -230,7 +230,7 @@ class _Fabric:
 
     async def serve(self, stop: _Stop, own: Any) -> None:
         """Run until asked to stop; end in good order."""
-        from mcpweft_schemas.locate import announce, withdraw  # noqa: PLC0415  # not needed for --help
+        from mcpweft_schemas.locate import announce, withdraw  # not needed for --help
 
         config = self._plan.config
         coordinator = self._coordinator()
@@ -246,8 +246,8 @@ class _Fabric:
             withdraw(announcement)
 
     def _coordinator(self) -> Coordinator:
-        from mcpweft_coordinator.coordinator import Coordinator, coordinator_id  # noqa: PLC0415  # arq
-        from mcpweft_coordinator.launcher import Launcher, worker_argv, worker_environment  # noqa: PLC0415
+        from mcpweft_coordinator.coordinator import Coordinator, coordinator_id  # arq
+        from mcpweft_coordinator.launcher import Launcher, worker_argv, worker_environment
 
         config, holder, rng = self._plan.config, coordinator_id(), random.SystemRandom()
         launcher = Launcher(
@@ -288,7 +288,7 @@ class _Fabric:
 
     async def _example(self, capability: str) -> str:
         """Return a call that can be typed as it is, but for what the arguments are to be."""
-        from mcpweft_schemas.wire import unpack  # noqa: PLC0415  # not needed for --help
+        from mcpweft_schemas.wire import unpack  # not needed for --help
 
         calls: list[tuple[bool, int, str]] = []
         for name, text in (await self._store.tools(capability)).items():
@@ -308,7 +308,7 @@ async def _guard(own: Any) -> None:
         ConnectionFailedError: it ended by itself.
 
     """
-    from mcpweft_schemas.errors import ConnectionFailedError  # noqa: PLC0415  # not needed for --help
+    from mcpweft_schemas.errors import ConnectionFailedError  # not needed for --help
 
     while own.running:  # noqa: ASYNC110  # another process's end, which nobody tells
         await asyncio.sleep(_STORE_LOOK_S)

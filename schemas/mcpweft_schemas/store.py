@@ -24,8 +24,8 @@ from mcpweft_schemas.word import Word
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-BATCH = 200
-"""Most items of one call of a move."""
+BATCH = 100
+"""Most items of one call of a move: what holds the store for less than 10 ms."""
 BATCH_BYTES = 1024 * 1024
 """Most bytes of one call of a move; one larger item goes alone."""
 

@@ -104,11 +104,6 @@ def test_what_cannot_be_run_is_refused_before_anything_starts(options: dict[str,
         plan({"servers": {"mine": {"command": "srv"}}}, **options)
 
 
-def test_an_era_that_nobody_speaks_is_refused() -> None:
-    with pytest.raises(InvalidConfigError, match="1999-01-01"):
-        plan({"servers": {"old": {"command": "srv", "mode": "1999-01-01"}}}, server="old")
-
-
 def test_a_worker_id_is_fit_for_a_key() -> None:
     servers = {"servers": {"Größte Ümläut-Maschine / v2" * 5: {"command": "srv"}}}
     found = plan(servers, server="Größte Ümläut-Maschine / v2" * 5)

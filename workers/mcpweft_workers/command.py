@@ -86,7 +86,7 @@ def worker(
 
     """
     config, url, server = settle(which, where, {"worker": {"port": port, "host": host}})
-    from mcpweft_workers.entry import WorkerOptions, run_worker  # noqa: PLC0415  # loads the SDK
+    from mcpweft_workers.entry import WorkerOptions, run_worker  # loads the SDK
 
     return run_worker(
         WorkerOptions(
@@ -114,9 +114,9 @@ def settle(which: Which, where: Where, overrides: dict[str, Any]) -> tuple[Confi
         ConnectionFailedError: nobody says where the fabric is.
 
     """
-    from mcpweft_schemas import tomlfile  # noqa: PLC0415  # nothing below is needed for --help
-    from mcpweft_schemas.config import load_config  # noqa: PLC0415
-    from mcpweft_schemas.locate import locate  # noqa: PLC0415
+    from mcpweft_schemas import tomlfile  # nothing below is needed for --help
+    from mcpweft_schemas.config import load_config
+    from mcpweft_schemas.locate import locate
 
     here = Path.cwd()
     if which.include:
@@ -138,7 +138,7 @@ def pick(config: Config, name: str | None) -> str:
         InvalidConfigError: there is none of that name, or it cannot run.
 
     """
-    from mcpweft_schemas.errors import InvalidConfigError, near  # noqa: PLC0415  # not needed for --help
+    from mcpweft_schemas.errors import InvalidConfigError, near  # not needed for --help
 
     known = ", ".join(config.active) or "none"
     if name is None:

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 RECORD_LIFE = 60.0
 """Seconds that a record outlives its request's deadline, at least: a settle is repeated so long."""
 
+HEAD_START = 0.1
+"""The part of the first backoff that a retry leaves to others before this worker may have it again."""
+
 EARLY = 1000
 """Cancels of what is not here that are remembered, the newest ones."""
 
@@ -252,7 +255,8 @@ class Runner:
             self.timed_out_at = self._clock()
             cut_short = run.timeout < self._own_timeout(run.delivery)
         rules = self._means.rules
-        backoff = jittered(self._rng, run.delivery.attempt - 1, rules.backoff, rules.backoff_max)
+        chance = jittered(self._rng, run.delivery.attempt - 1, rules.backoff, rules.backoff_max)
+        backoff = max(chance, rules.backoff * HEAD_START)
         return judgement.failed(run.delivery, failure, round(backoff * 1000), cut_short=cut_short)
 
     def _own_timeout(self, delivery: Delivery) -> float:

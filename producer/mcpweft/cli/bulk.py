@@ -132,8 +132,8 @@ def _bar(total: int | None, *, shown: bool) -> Generator[Callable[[int, int], No
     if not shown:
         yield lambda _finished, _failed: None
         return
-    from rich.console import Console  # noqa: PLC0415  # slow to import, and needed for a drawing only
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+    from rich.console import Console  # slow to import, and needed for a drawing only
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
         BarColumn(),
@@ -162,7 +162,7 @@ class _Bulk:
 
     async def run(self, fabric: Fabric, source: IO[str]) -> int:
         """Make the calls; return the exit code."""
-        from mcpweft import Client  # noqa: PLC0415  # once the command line is known to be right
+        from mcpweft import Client  # once the command line is known to be right
 
         place = fabric.place()
         async with Client(place.url, namespace=place.namespace) as client:
@@ -182,7 +182,7 @@ class _Bulk:
         return Exit.FAILED if self._failed else Exit.OK
 
     async def _one(self, client: Client, number: int, line: str) -> None:
-        from mcpweft_schemas.errors import ConnectionFailedError, McpweftError  # noqa: PLC0415  # with the client
+        from mcpweft_schemas.errors import ConnectionFailedError, McpweftError  # with the client
 
         try:
             try:

@@ -115,7 +115,7 @@ def call(
 async def _call(
     place: Place, target: str, arguments: dict[str, Any], options: CallOptions, *, as_json: bool
 ) -> int:
-    from mcpweft import Client  # noqa: PLC0415  # once the command line is known to be right
+    from mcpweft import Client  # once the command line is known to be right
 
     async with Client(place.url, namespace=place.namespace) as client:
         result = await client.call(target, arguments, **options)
@@ -164,7 +164,7 @@ def submit(
 async def _submit(
     place: Place, target: str, arguments: dict[str, Any], options: CallOptions, *, as_json: bool
 ) -> int:
-    from mcpweft import Client  # noqa: PLC0415  # once the command line is known to be right
+    from mcpweft import Client  # once the command line is known to be right
 
     async with Client(place.url, namespace=place.namespace) as client:
         handle = await client.submit(target, arguments, **options)

@@ -38,9 +38,9 @@ def check(*files: Path, json: Json = False) -> int:
 
 def read(files: tuple[Path, ...]) -> Config:
     """Return the configuration that `files` make, the nearest one where none is given."""
-    from mcpweft_schemas import tomlfile  # noqa: PLC0415  # nothing below is needed for --help
-    from mcpweft_schemas.config import load_config  # noqa: PLC0415
-    from mcpweft_schemas.errors import InvalidConfigError  # noqa: PLC0415
+    from mcpweft_schemas import tomlfile  # nothing below is needed for --help
+    from mcpweft_schemas.config import load_config
+    from mcpweft_schemas.errors import InvalidConfigError
 
     here = Path.cwd()
     tables = [path for path in files if path.suffix == ".toml"]
@@ -72,7 +72,7 @@ def print_text(config: Config) -> None:
 
 def print_json(config: Config) -> None:
     """Print what was found, for programs."""
-    from mcpweft_schemas.locate import redacted  # noqa: PLC0415  # not needed for --help
+    from mcpweft_schemas.locate import redacted  # not needed for --help
 
     found: dict[str, Any] = {
         "path": str(config.path) if config.path else None,
@@ -103,7 +103,7 @@ def print_json(config: Config) -> None:
 
 
 def _store(config: Config) -> str:
-    from mcpweft_schemas.locate import redacted  # noqa: PLC0415  # not needed for --help
+    from mcpweft_schemas.locate import redacted  # not needed for --help
 
     return redacted(config.redis.url) if config.redis.url else "one of its own (`mcpweft up`)"
 

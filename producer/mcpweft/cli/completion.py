@@ -24,9 +24,9 @@ def completion(shell: Shell | None = None, /, *, install: bool = False) -> int:
         Write it to where the shell looks, and have the shell's start-up file load it.
 
     """
-    from cyclopts.completion.detect import ShellDetectionError  # noqa: PLC0415  # here only
+    from cyclopts.completion.detect import ShellDetectionError  # here only
 
-    from mcpweft.cli.main import build  # noqa: PLC0415  # the root loads this module
+    from mcpweft.cli.main import build  # the root loads this module
 
     try:
         if not install:

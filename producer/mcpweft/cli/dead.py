@@ -31,8 +31,8 @@ _PAGE = 100
 
 @asynccontextmanager
 async def _opened(fabric: Fabric) -> AsyncGenerator[Store]:
-    from mcpweft_schemas.connect import Link  # noqa: PLC0415  # once the command line is known to be right
-    from mcpweft_schemas.store import Store  # noqa: PLC0415
+    from mcpweft_schemas.connect import Link  # once the command line is known to be right
+    from mcpweft_schemas.store import Store
 
     place = fabric.place()
     async with Link.to(place.url) as link:
@@ -105,7 +105,7 @@ async def _list(fabric: Fabric, capability: str | None, limit: int) -> tuple[lis
 
 async def _unknown(store: Store, capability: str) -> None:
     """Refuse a capability that is not there. Raises UnknownCapabilityError."""
-    from mcpweft_schemas.errors import UnknownCapabilityError, near  # noqa: PLC0415  # once it is wrong
+    from mcpweft_schemas.errors import UnknownCapabilityError, near  # once it is wrong
 
     known = await store.pools()
     close = near(capability, known)
@@ -140,7 +140,7 @@ def show(request_id: str, /, *, json: Json = False, fabric: Fabric = FOUND) -> i
         Which fabric.
 
     """
-    from mcpweft.cli.request import inspect  # noqa: PLC0415  # the same picture
+    from mcpweft.cli.request import inspect  # the same picture
 
     return inspect(request_id, json=json, fabric=fabric)
 
@@ -183,7 +183,7 @@ def replay(
 
 
 def _ms(name: str, text: str) -> int:
-    from mcpweft_schemas import duration  # noqa: PLC0415  # not needed for --help
+    from mcpweft_schemas import duration  # not needed for --help
 
     try:
         return max(1, round(duration.seconds(text) * 1000))
@@ -194,8 +194,8 @@ def _ms(name: str, text: str) -> int:
 async def _replay(
     fabric: Fabric, ids: Sequence[str], all_of: str | None, spans: tuple[int, ...]
 ) -> list[tuple[str, str | None]]:
-    from mcpweft_schemas.ident import request_id  # noqa: PLC0415  # once the command line is known to be right
-    from mcpweft_schemas.word import Word  # noqa: PLC0415
+    from mcpweft_schemas.ident import request_id  # once the command line is known to be right
+    from mcpweft_schemas.word import Word
 
     timeout_ms, keep_ms = spans
     outcomes: list[tuple[str, str | None]] = []

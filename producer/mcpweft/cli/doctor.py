@@ -108,7 +108,7 @@ def _installation() -> Iterator[Finding]:
 
 
 def _versions(*names: str) -> str:
-    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415  # not needed for --help
+    from importlib.metadata import PackageNotFoundError, version  # not needed for --help
 
     found: list[str] = []
     for name in names:
@@ -150,7 +150,7 @@ def _server(name: str, server: ServerConfig) -> Iterator[Finding]:
 
 
 def _fabric(fabric: Fabric) -> tuple[Place | None, list[Finding]]:
-    from mcpweft_schemas.locate import redacted  # noqa: PLC0415  # not needed for --help
+    from mcpweft_schemas.locate import redacted  # not needed for --help
 
     try:
         place = fabric.place()
@@ -165,7 +165,7 @@ def _fabric(fabric: Fabric) -> tuple[Place | None, list[Finding]]:
 
 
 def _own_store() -> Finding:
-    from mcpweft_schemas.embedded import find_binary  # noqa: PLC0415  # not needed for --help
+    from mcpweft_schemas.embedded import find_binary  # not needed for --help
 
     try:
         return Finding(Mark.OK, "store", f"`mcpweft up` will start {find_binary()}")
@@ -174,8 +174,8 @@ def _own_store() -> Finding:
 
 
 async def _store(place: Place, config: Config | None) -> AsyncIterator[Finding]:
-    from mcpweft_schemas.connect import Link  # noqa: PLC0415  # not needed for --help
-    from mcpweft_schemas.store import Store  # noqa: PLC0415
+    from mcpweft_schemas.connect import Link  # not needed for --help
+    from mcpweft_schemas.store import Store
 
     try:
         async with asyncio.timeout(_STORE_WITHIN), Link.to(place.url) as link:
@@ -192,7 +192,7 @@ async def _store(place: Place, config: Config | None) -> AsyncIterator[Finding]:
 
 
 def _audited(info: Any, config: Config | None, *, cluster: bool) -> Iterator[Finding]:
-    from mcpweft_schemas.audit import Level, audit  # noqa: PLC0415  # not needed for --help
+    from mcpweft_schemas.audit import Level, audit  # not needed for --help
 
     marks = {Level.REFUSE: Mark.FAIL, Level.OK: Mark.OK}
     nodes = (

@@ -51,7 +51,7 @@ def tools(capability: str | None = None, /, *, json: Json = False, fabric: Fabri
 
 
 async def _tools(fabric: Fabric, capability: str | None) -> list[Tool]:
-    from mcpweft import Client  # noqa: PLC0415  # once the command line is known to be right
+    from mcpweft import Client  # once the command line is known to be right
 
     place = fabric.place()
     async with Client(place.url, namespace=place.namespace) as client:
@@ -102,7 +102,7 @@ def status(capability: str | None = None, /, *, json: Json = False, fabric: Fabr
 
 
 async def _pool(fabric: Fabric, capability: str) -> PoolView:
-    from mcpweft import Client  # noqa: PLC0415  # once the command line is known to be right
+    from mcpweft import Client  # once the command line is known to be right
 
     place = fabric.place()
     async with Client(place.url, namespace=place.namespace) as client:
@@ -110,7 +110,7 @@ async def _pool(fabric: Fabric, capability: str) -> PoolView:
 
 
 async def _status(fabric: Fabric) -> FleetStatus:
-    from mcpweft import Client  # noqa: PLC0415  # once the command line is known to be right
+    from mcpweft import Client  # once the command line is known to be right
 
     place = fabric.place()
     async with Client(place.url, namespace=place.namespace) as client:

@@ -81,7 +81,7 @@ def init(
 
 def commented() -> str:
     """Return the file's text."""
-    from mcpweft_schemas.config import Config, ServerConfig, shape  # noqa: PLC0415  # pydantic: here only
+    from mcpweft_schemas.config import Config, ServerConfig, shape  # pydantic: here only
 
     parts = [_HEAD, *_keys(Config, "# ", tables=False)]
     for name, field in Config.model_fields.items():
@@ -94,7 +94,7 @@ def commented() -> str:
 
 
 def _keys(model: type[Section], lead: str, *, tables: bool = True) -> Iterator[str]:
-    from mcpweft_schemas.config import shape  # noqa: PLC0415  # pydantic: here only
+    from mcpweft_schemas.config import shape  # pydantic: here only
 
     for name, field in model.model_fields.items():
         if not tables and shape.section(field.annotation):
@@ -107,7 +107,7 @@ def _keys(model: type[Section], lead: str, *, tables: bool = True) -> Iterator[s
 
 def _default(field: FieldInfo) -> str:
     """Return a key's default as TOML writes it, or what to put there."""
-    from mcpweft_schemas import duration, size  # noqa: PLC0415  # with pydantic: here only
+    from mcpweft_schemas import duration, size  # with pydantic: here only
 
     extra = field.json_schema_extra
     if isinstance(extra, dict) and "default_text" in extra:

@@ -140,7 +140,7 @@ def _fail(error: BaseException, given: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.PIPE
     if isinstance(error, McpweftError) and _asks_for_json(given):
-        from mcpweft.cli.answer import error_json, print_json  # noqa: PLC0415  # here only
+        from mcpweft.cli.answer import error_json, print_json  # here only
 
         print_json(error_json(error))
         sys.stdout.flush()
@@ -195,7 +195,7 @@ def _with_json_settled(words: list[str]) -> list[str]:
 
 
 def _version() -> str:
-    from importlib.metadata import version  # noqa: PLC0415  # slow, and asked for by one flag only
+    from importlib.metadata import version  # slow, and asked for by one flag only
 
     return version("mcpweft")
 

@@ -30,7 +30,7 @@ class Fabric:
 
     def place(self) -> Place:
         """Return where the fabric is. Raises ConnectionFailedError where nobody says."""
-        from mcpweft_schemas.locate import locate  # noqa: PLC0415  # not needed for --help
+        from mcpweft_schemas.locate import locate  # not needed for --help
 
         return locate(self.store, namespace=self.namespace, fabric=self.name)
 
@@ -44,7 +44,7 @@ Json = Annotated[bool, Parameter(name="--json")]
 
 def capability_of(request_id: str) -> str:
     """Return the capability in a request's id. Raises UsageError where it is no id."""
-    from mcpweft_schemas import keys  # noqa: PLC0415  # not needed for --help
+    from mcpweft_schemas import keys  # not needed for --help
 
     try:
         return keys.capability_of(request_id)

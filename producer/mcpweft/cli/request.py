@@ -39,7 +39,7 @@ def result(
 
 
 async def _result(fabric: Fabric, request_id: str, timeout: str | None, *, as_json: bool) -> int:  # noqa: ASYNC109  # the client's own word
-    from mcpweft import Client  # noqa: PLC0415  # once the command line is known to be right
+    from mcpweft import Client  # once the command line is known to be right
 
     place = fabric.place()
     async with Client(place.url, namespace=place.namespace) as client:
@@ -74,7 +74,7 @@ def cancel(request_id: str, /, *, json: Json = False, fabric: Fabric = FOUND) ->
 
 
 async def _cancel(fabric: Fabric, request_id: str) -> bool:
-    from mcpweft import Client  # noqa: PLC0415  # once the command line is known to be right
+    from mcpweft import Client  # once the command line is known to be right
 
     place = fabric.place()
     async with Client(place.url, namespace=place.namespace) as client:
@@ -104,7 +104,7 @@ def inspect(request_id: str, /, *, json: Json = False, fabric: Fabric = FOUND) -
 
 
 async def _inspect(fabric: Fabric, request_id: str) -> Inquiry:
-    from mcpweft import Client  # noqa: PLC0415  # once the command line is known to be right
+    from mcpweft import Client  # once the command line is known to be right
 
     place = fabric.place()
     async with Client(place.url, namespace=place.namespace) as client:

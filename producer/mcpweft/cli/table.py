@@ -22,10 +22,10 @@ def print_table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, empty: s
     elif not sys.stdout.isatty():
         sys.stdout.writelines("\t".join(map(_flat, line)) + "\n" for line in (heads, *lines))
     else:
-        from rich import box  # noqa: PLC0415  # slow to import, and needed for a drawing only
-        from rich.console import Console  # noqa: PLC0415
-        from rich.table import Table  # noqa: PLC0415
-        from rich.text import Text  # noqa: PLC0415
+        from rich import box  # slow to import, and needed for a drawing only
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
 
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for head in heads:

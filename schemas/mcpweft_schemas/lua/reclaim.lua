@@ -48,7 +48,7 @@ end
 
 for _, which in ipairs(STREAMS) do
   local stream, from = base .. 'q:' .. which, '-'
-  while looked < 200 do
+  while looked < 100 do
     local page = redis.pcall('XPENDING', stream, GROUP, from, '+', '50', worker)
     if type(page) ~= 'table' or page.err or #page == 0 then break end
     for _, pending in ipairs(page) do
@@ -70,5 +70,5 @@ for _, which in ipairs(STREAMS) do
   end
 end
 write_tally()
-if looked >= 200 and looked > kept then return {'MORE', moved, lost, kept} end
+if looked >= 100 and looked > kept then return {'MORE', moved, lost, kept} end
 return {kept > 0 and 'KEPT' or 'OK', moved, lost, kept}
