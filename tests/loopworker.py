@@ -47,6 +47,11 @@ class Settle:
     backoff_ms: int = 0
 
 
+async def waited_for(client: Client, request: str) -> bool:
+    """Return whether one producer waits for the request's outcome."""
+    return (await client.inspect(request)).waiters == 1
+
+
 def desk_of(client: Client) -> Desk:
     """Return the inside of an open client."""
     assert client._opened is not None

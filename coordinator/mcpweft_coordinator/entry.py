@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from mcpweft_coordinator.coordinator import Coordinator, coordinator_id
 from mcpweft_coordinator.fitness import check_fitness
 from mcpweft_coordinator.launcher import Launcher, worker_argv, worker_environment
-from mcpweft_coordinator.log import to_stream
 from mcpweft_schemas.connect import Link, StoreUnreachableError
+from mcpweft_schemas.logline import to_stream
 from mcpweft_schemas.store import Store
 from mcpweft_schemas.sweeper import COORDINATOR
 
@@ -35,7 +35,7 @@ def run_coordinator(options: CoordinatorOptions, *, launch: bool = False) -> int
     With `launch` it runs the configured servers' workers on this host as well.
     """
     holder = _holder(options.id)
-    to_stream(sys.stderr, os.environ.get("MCPWEFT_LOG_LEVEL", "INFO"), coordinator=holder)
+    to_stream(sys.stderr, os.environ.get("MCPWEFT_LOG_LEVEL", "INFO"), "mcpweft", coordinator=holder)
     return asyncio.run(_run(options, holder, launch=launch))
 
 

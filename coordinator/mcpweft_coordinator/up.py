@@ -203,10 +203,10 @@ class _Stop:
 
 
 def _log(level: str | None) -> None:
-    from mcpweft_coordinator.log import to_stream  # not needed for --help
+    from mcpweft_schemas.logline import to_stream  # not needed for --help
 
     # By now the table, if there is one, stands between this stream and the terminal.
-    to_stream(sys.stderr, level or ("error" if sys.stdout.isatty() else "warning"))
+    to_stream(sys.stderr, level or ("error" if sys.stdout.isatty() else "warning"), "mcpweft")
 
 
 async def _audit(config: Config, link: Link, shown: Display, *, own: bool) -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from mcpweft_schemas.config.server import ServerConfig
 from mcpweft_schemas.connect import StoreRefusedError
 from mcpweft_schemas.errors import InvalidConfigError, near
+from mcpweft_schemas.logline import to_stream
 from mcpweft_schemas.parent import watch_parent
 from mcpweft_schemas.slug import slug
 from mcpweft_workers import log
@@ -70,7 +71,8 @@ def run_worker(options: WorkerOptions) -> int:
     """
     watch_parent()  # before any process of our own is started, which must not hold the launcher's pipe
     plan = plan_of(options)
-    log.to_stream(sys.stderr, options.log_level, worker=plan.identity.worker, server=plan.identity.server)
+    who = plan.identity
+    to_stream(sys.stderr, options.log_level, log.LOGGER.name, worker=who.worker, server=who.server)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve(plan))

@@ -1,7 +1,8 @@
-"""What a coordinator tells its operator: one JSON line an event, on stderr.
+"""What a process tells its operator: one JSON line an event, on a stream.
 
-Above stand the doers, which log by the standard library with `extra={"fields": …}`; the entry alone calls
-`to_stream`. Arguments and answers of requests never come here.
+Above stand the entries of workers and coordinators, which call `to_stream` once. Doers log by the standard
+library with `extra={"fields": …}`: names, codes and figures only, never a request's arguments or a tool's
+answer.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from typing import TextIO
 
-ROOT = logging.getLogger("mcpweft")
+_LONGEST = 2000  # characters of one value: a server's stderr must not become a line of megabytes
 
 
 class JsonLines(logging.Formatter):
@@ -30,15 +31,19 @@ class JsonLines(logging.Formatter):
         line: dict[str, Any] = {"at": at, "level": record.levelname.lower(), "event": record.getMessage()}
         line |= self._who | getattr(record, "fields", {})
         if record.exc_info:
-            line["trace"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+            line["trace"] = self.formatException(record.exc_info)[-_LONGEST:]
+        return json.dumps({name: _short(value) for name, value in line.items()}, default=str)
 
 
-def to_stream(stream: TextIO, level: str = "INFO", **who: Any) -> None:
-    """Send every log line of this process to `stream`; `who` stands in each."""
+def _short(value: Any) -> Any:
+    return value[:_LONGEST] + "…" if isinstance(value, str) and len(value) > _LONGEST else value
+
+
+def to_stream(stream: TextIO, level: str, logger: str, **who: Any) -> None:
+    """Send this process's log lines to `stream`, those of `logger` from `level` on; `who` is in each."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonLines(**who))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)  # other people's chatter
-    ROOT.setLevel(level.upper())
+    logging.getLogger(logger).setLevel(level.upper())
