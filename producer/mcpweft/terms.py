@@ -78,7 +78,6 @@ class Defaults:
 
     timeout: float = 120.0
     submit_timeout: float = 3600.0
-    attempt_timeout: float = 30.0
     max_attempts: int = 3
     backoff: float = 1.0
     backoff_max: float = 10.0
@@ -91,8 +90,8 @@ class Defaults:
         """Return what a configuration says."""
         call, queue = config.call, config.queue
         return cls(
-            timeout=call.timeout, submit_timeout=call.submit_timeout, attempt_timeout=call.attempt_timeout,
-            max_attempts=call.max_attempts, backoff=call.backoff, backoff_max=call.backoff_max,
+            timeout=call.timeout, submit_timeout=call.submit_timeout, max_attempts=call.max_attempts,
+            backoff=call.backoff, backoff_max=call.backoff_max,
             outstanding=call.outstanding, result_ttl=queue.result_ttl, idempotency_ttl=queue.idempotency_ttl,
         )  # fmt: skip
 
