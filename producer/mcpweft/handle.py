@@ -7,10 +7,16 @@ its methods is called, and dropping it changes nothing.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from typing import TYPE_CHECKING
 
+from mcpweft.reader import RECORD_LIFE_S
+from mcpweft_schemas.errors import ResultExpiredError, StoreLostError
+from mcpweft_schemas.outcome import Executed
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Generator
 
     from mcpweft.client import Client
     from mcpweft.result import Progress, Result
@@ -20,11 +26,12 @@ if TYPE_CHECKING:
 class Handle:
     """A request that was accepted. `id` finds it again from any process."""
 
-    __slots__ = ("_client", "_raise", "id")
+    __slots__ = ("_accepted_at", "_client", "_raise", "id")
 
     def __init__(self, client: Client, request_id: str, *, raise_on_tool_error: bool = True) -> None:
         self._client = client
         self._raise = raise_on_tool_error
+        self._accepted_at = time.monotonic()
         self.id = request_id
 
     def __repr__(self) -> str:
@@ -32,11 +39,27 @@ class Handle:
 
     async def result(self, timeout: Duration | None = None) -> Result:  # noqa: ASYNC109  # public, as everywhere
         """Wait for the outcome; as `Client.result`."""
-        return await self._client.result(self.id, timeout=timeout, raise_on_tool_error=self._raise)
+        with self._knowing():
+            return await self._client.result(self.id, timeout=timeout, raise_on_tool_error=self._raise)
 
     async def wait(self, timeout: Duration | None = None) -> bool:  # noqa: ASYNC109  # public, as everywhere
         """Wait until it has ended, however; return False where `timeout` passed first."""
-        return await self._client.wait(self.id, timeout=timeout)
+        with self._knowing():
+            return await self._client.wait(self.id, timeout=timeout)
+
+    @contextlib.contextmanager
+    def _knowing(self) -> Generator[None]:
+        """Tell a lost store from a forgotten outcome: what was accepted lately cannot have been forgotten."""
+        try:
+            yield
+        except ResultExpiredError as error:
+            if time.monotonic() - self._accepted_at > RECORD_LIFE_S:
+                raise
+            raise StoreLostError(
+                f"the store no longer knows request {self.id}: it was wiped, or failed over without it",
+                executed=Executed.MAYBE,
+                request_id=self.id,
+            ) from error
 
     async def cancel(self) -> bool:
         """End it for everybody; return False where it had ended already. As `Client.cancel`."""
@@ -59,7 +82,8 @@ class Handle:
                 news.clear()
                 if newest:
                     yield newest.pop()
-            following.result()
+            with self._knowing():
+                following.result()
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)

@@ -46,7 +46,8 @@ _FRESH_S = 20.0  # a third of the stream's life: no need to make sure of it befo
 _AGAIN_S = 1.1  # the store's grace for a cancelled call, and a little
 _EXPIRE_AFTER = 0.25
 _HARD_AFTER = 3.0
-_RECORD_LIFE_S = 60.0
+RECORD_LIFE_S = 60.0
+"""Seconds that a record outlives its request's end, at least."""
 
 
 def hard_limit(deadline: float) -> float:
@@ -335,7 +336,7 @@ def _tell_progress(wait: Wait, reply: Reply) -> None:
 
 def _gone(wait: Wait, now: float, silence: float) -> McpweftError:
     """Return what a vanished record means: the store lost it, unless it had time to end and be forgotten."""
-    if silence > _RECORD_LIFE_S or now - wait.hard > _RECORD_LIFE_S:
+    if silence > RECORD_LIFE_S or now - wait.hard > RECORD_LIFE_S:
         return ResultExpiredError(
             f"request {wait.id} has ended, and its outcome was kept for its time and is gone",
             advice="This process was away from the store for longer than that: use submit for such calls.",

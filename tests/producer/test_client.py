@@ -261,3 +261,18 @@ async def test_a_reply_that_nobody_waits_for_is_dropped_and_counted(
     await until(lambda: reader.dropped == 1)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_handle_whose_request_vanished_lately_says_that_the_store_lost_it(
+    client: Client, worker: LoopWorker, store_url: str, namespace: str
+) -> None:
+    handle = await client.submit("cap.echo", {"text": "x"})
+    await handle.wait()
+    async with Link.to(store_url) as link:
+        await link.run("DEL", Store(link, namespace).keys("cap").record(handle.id))
+    with pytest.raises(errors.StoreLostError):
+        await handle.result()
+    with pytest.raises(errors.StoreLostError):
+        await handle.wait()
+    with pytest.raises(errors.ResultExpiredError):  # whoever has only the id cannot know
+        await client.result(handle.id)
