@@ -11,9 +11,8 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from mcpweft.reader import RECORD_LIFE_S
-from mcpweft_schemas.errors import ResultExpiredError, StoreLostError
-from mcpweft_schemas.outcome import Executed
+from mcpweft.reader import RECORD_LIFE_S, store_lost
+from mcpweft_schemas.errors import ResultExpiredError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator
@@ -55,11 +54,7 @@ class Handle:
         except ResultExpiredError as error:
             if time.monotonic() - self._accepted_at > RECORD_LIFE_S:
                 raise
-            raise StoreLostError(
-                f"the store no longer knows request {self.id}: it was wiped, or failed over without it",
-                executed=Executed.MAYBE,
-                request_id=self.id,
-            ) from error
+            raise store_lost(self.id) from error
 
     async def cancel(self) -> bool:
         """End it for everybody; return False where it had ended already. As `Client.cancel`."""

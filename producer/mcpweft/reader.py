@@ -343,11 +343,16 @@ def _gone(wait: Wait, now: float, silence: float) -> McpweftError:
             executed=Executed.MAYBE,
             request_id=wait.id,
         )
+    return store_lost(wait.id)
+
+
+def store_lost(request_id: str) -> StoreLostError:
+    """Return what is said of a request that was accepted and that the store forgot too early."""
     return StoreLostError(
-        f"the store no longer knows request {wait.id}: it was wiped, or failed over without it",
+        f"the store no longer knows request {request_id}: it was wiped, or failed over without it",
         advice="Repeat the call if it may run twice; see the durability of your store.",
         executed=Executed.MAYBE,
-        request_id=wait.id,
+        request_id=request_id,
     )
 
 

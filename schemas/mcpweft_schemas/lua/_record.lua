@@ -57,6 +57,17 @@ local function logged(r, cause, executed)
   return r.log .. '\n' .. line
 end
 
+local function field(fields, name)
+  for i = 1, #fields, 2 do if fields[i] == name then return fields[i + 1] end end
+end
+
+-- The record of the request that an entry is a delivery of, and the entry's fields; nil where either is gone.
+local function delivered_by(stream, entry)
+  local found = redis.call('XRANGE', stream, entry, entry)[1]
+  local id = found and field(found[2], 'id')
+  return id and load(id), found and found[2]
+end
+
 -- The entry's flat fields, wherever they lie, packed for the record.
 local function fields_of(r)
   if r.held ~= '' then return r.held end

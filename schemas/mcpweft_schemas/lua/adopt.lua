@@ -21,13 +21,9 @@ for _, which in ipairs(STREAMS) do
   for _, pending in ipairs(redis.pcall('XPENDING', stream, GROUP, '-', '+', '1000', worker)) do
     local entry = pending[1]
     if not held[stream .. ' ' .. entry] then
-      local found = redis.call('XRANGE', stream, entry, entry)[1]
-      local r
-      if found then
-        for i = 1, #found[2], 2 do if found[2][i] == 'id' then r = load(found[2][i + 1]) end end
-      end
+      local r, fields = delivered_by(stream, entry)
       if r and r.state == 'running' and r.entry == entry then
-        out[#out + 1] = delivery(r, stream, entry, found[2])
+        out[#out + 1] = delivery(r, stream, entry, fields)
       else
         redis.call('XACK', stream, GROUP, entry)
         redis.call('XDEL', stream, entry)

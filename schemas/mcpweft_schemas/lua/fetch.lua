@@ -48,10 +48,6 @@ local function give_back(r, stream, entry)
   count('given_back')
 end
 
-local function field(fields, name)
-  for i = 1, #fields, 2 do if fields[i] == name then return fields[i + 1] end end
-end
-
 local function too_late(r)
   return r.deadline <= now or (r.start_by > 0 and r.start_by <= now and r.deliveries == 0)
 end

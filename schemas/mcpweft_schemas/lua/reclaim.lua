@@ -55,11 +55,7 @@ for _, which in ipairs(STREAMS) do
       looked = looked + 1
       local entry = pending[1]
       from = '(' .. entry
-      local found = redis.call('XRANGE', stream, entry, entry)[1]
-      local r
-      if found then
-        for i = 1, #found[2], 2 do if found[2][i] == 'id' then r = load(found[2][i + 1]) end end
-      end
+      local r = delivered_by(stream, entry)
       if r and r.state == 'running' and r.entry == entry then
         judge(r)
       else
