@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _STEP = 0.005  # between two looks: short against every bound, long against a busy loop
 
 
-async def until(predicate: Callable[[], Any | Awaitable[Any]], within: float = 5.0) -> Any:
+async def until(predicate: Callable[[], Any | Awaitable[Any]], within: float = 15.0) -> Any:
     """Return the predicate's first true value; fail when it has none within `within` seconds."""
     end = time.monotonic() + within
     while True:
@@ -27,7 +27,7 @@ async def until(predicate: Callable[[], Any | Awaitable[Any]], within: float = 5
         await asyncio.sleep(_STEP)
 
 
-def until_sync(predicate: Callable[[], Any], within: float = 5.0) -> Any:
+def until_sync(predicate: Callable[[], Any], within: float = 15.0) -> Any:
     """Return the predicate's first true value; fail when it has none within `within` seconds."""
     end = time.monotonic() + within
     while not (value := predicate()):

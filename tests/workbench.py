@@ -124,7 +124,7 @@ class Bench:
         assert found is not None
         return found
 
-    async def outcome(self, request_id: str, within: float = 10.0) -> Reply:
+    async def outcome(self, request_id: str, within: float = 15.0) -> Reply:
         """The outcome of a request, once there is one."""
         pool = request_id.partition("~")[0]
 

@@ -101,10 +101,11 @@ async def test_a_cancelled_safe_call_ends_as_cancelled(bench: Bench) -> None:
 async def test_an_attempt_that_timed_out_is_cancelled_and_retried_on_another_worker_at_once(
     bench: Bench,
 ) -> None:
-    patient = {"backoff": 3.0, "backoff_max": 3.0}
+    # A tenth of the backoff is the other worker's head start.
+    patient = {"backoff": 100.0, "backoff_max": 100.0, "timeout": 300.0}
     config = bench.rogue({"idempotent": ["*"], "attempt_timeout": 0.2}, call=patient)
     async with bench.worker(config, worker_id="one"), bench.worker(config, worker_id="two"):
-        reply = await bench.outcome(await bench.enqueue("mute", max_attempts=2), within=2.0)
+        reply = await bench.outcome(await bench.enqueue("mute", max_attempts=2), within=9.0)
     assert reply.code is Code.FAILOVER_EXHAUSTED
     assert [attempt.cause for attempt in reply.attempts] == ["ATTEMPT_TIMEOUT"] * 2
     assert {attempt.worker for attempt in reply.attempts} == {"one", "two"}
