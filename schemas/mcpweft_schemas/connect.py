@@ -49,6 +49,7 @@ _UNREACHABLE = (
     OSError,
 )
 _REFUSED = (trouble.AuthenticationError, trouble.AuthorizationError, trouble.NoPermissionError)
+_REFUSED_IN_SCRIPT = ("ACL failure in script", "The user executing the script can't")  # since 7.2; 7.0
 
 
 class StoreUnreachableError(ConnectionFailedError):
@@ -121,7 +122,7 @@ class Waiter:
 
 def _named(error: Exception) -> Exception:
     """Return what a failure of redis-py is called here; what a script answered stays as it is."""
-    if isinstance(error, _REFUSED):
+    if isinstance(error, _REFUSED) or str(error).startswith(_REFUSED_IN_SCRIPT):
         return StoreRefusedError(
             f"the store refused the connection or a command: {error}",
             advice="Check the user, password and ACL of the store's URL.",
