@@ -5,20 +5,18 @@ Above stand the tests in docker/ and docs/; below is `realredis`. It must never 
 
 from __future__ import annotations
 
-import os
+import contextlib
 import shutil
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+import redis
 
 import realredis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import redis
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCKER = ROOT / "docker"
@@ -65,24 +63,12 @@ class Store(realredis.RedisServer):
         return [*death, *words, "sh", str(self._source / "start-store.sh"), *where, *quiet]
 
     def _answers(self) -> bool:
-        # The container's health check in other words: nobody is let in without a user, and `probe` may ping.
-        said = subprocess.run(
-            [
-                "redis-cli",
-                "-p",
-                str(self.port),
-                "--user",
-                "probe",
-                "--pass",
-                "-",
-                "--no-auth-warning",
-                "ping",
-            ],
-            capture_output=True,
-            check=False,
-            env=os.environ,
-        )
-        return b"PONG" in said.stdout
+        # As the container's health check: `probe` may ping, and nobody else gets in without a password.
+        try:
+            with contextlib.closing(redis.Redis.from_url(self.url_of("probe", "-"))) as client:
+                return bool(client.ping())
+        except redis.RedisError:
+            return False
 
 
 def ask(client: redis.Redis, *command: Any) -> Any:

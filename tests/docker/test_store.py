@@ -65,9 +65,10 @@ def test_the_server_s_own_file_of_users_holds_digests_only(store: Store) -> None
 
 
 def test_a_password_that_is_missing_stops_the_start_and_is_named(tmp_path: Path) -> None:
+    environ = {"PATH": "/usr/bin:/bin", "SECRETS": str(tmp_path), "ACL_FILE": str(tmp_path / "users.acl")}
+    environ["STORE_SERVER"] = "sh"  # never reached
     done = subprocess.run(
-        ["sh", DOCKER / "start-store.sh"], capture_output=True, text=True, check=False,
-        env={"PATH": "/usr/bin:/bin", "SECRETS": str(tmp_path), "ACL_FILE": str(tmp_path / "users.acl")},
-    )  # fmt: skip
+        ["sh", DOCKER / "start-store.sh"], capture_output=True, text=True, check=False, env=environ
+    )
     assert done.returncode == 1
     assert done.stderr == f"start-store: there is no password in {tmp_path}/producer\n"
