@@ -174,7 +174,7 @@ def main() -> None:
             "mcpweft": partial(fabric, store, asked.seconds),
             **{name: partial(peer, name, store, asked.seconds) for name in peers},
         }
-        rounds = interleave(arms, asked.rounds, show)
+        rounds = interleave(arms, asked.rounds, show, warm_up=not asked.cold)
         version = store.version()
     goals = {
         "commands_per_request": "<= 0.25",

@@ -70,6 +70,11 @@ def test_arms_are_measured_in_turns_and_the_first_round_does_not_count() -> None
     assert [list(row) for row in found] == [["a", "b"], ["a", "b"]]
 
 
+def test_a_cold_run_begins_with_what_counts() -> None:
+    found = interleave({"a": lambda: {"n": 1.0}}, rounds=2, warm_up=False)
+    assert found == [{"a": {"n": 1}}, {"a": {"n": 1}}]
+
+
 def test_a_ratio_is_formed_within_each_round() -> None:
     assert over(ROUNDS, lambda row: row["ours"]["rate"] / row["theirs"]["rate"]) == Summary(2.5, 2, 3)
     assert of(ROUNDS, "theirs", "rate") == Summary(4, 3, 5)

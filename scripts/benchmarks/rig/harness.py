@@ -55,13 +55,15 @@ def interleave(
     arms: Mapping[str, Callable[[], Figures]],
     rounds: int,
     tell: Callable[[int, str, Figures], None] | None = None,
+    *,
+    warm_up: bool = True,
 ) -> Rounds:
-    """Measure all arms in each of `rounds` rounds, after one that does not count.
+    """Measure all arms in each of `rounds` rounds, after one that does not count (with `warm_up`).
 
     `tell` hears (round, arm, figures) of each measurement; the warm-up is round 0.
     """
     found: Rounds = []
-    for number in range(rounds + 1):
+    for number in range(0 if warm_up else 1, rounds + 1):
         row = {}
         for arm in turns(list(arms), number):
             row[arm] = arms[arm]()

@@ -97,15 +97,18 @@ class MeasuredStore:
         return {name.removeprefix("cmdstat_"): int(of["calls"]) for name, of in stats.items()}
 
     def sent(self) -> int:
-        """Return how many commands the fabric's processes sent since `reset`.
+        """Return how many commands the fabric's processes sent since `reset`; see `sent_by_name`."""
+        return sum(self.sent_by_name().values())
+
+    def sent_by_name(self) -> dict[str, int]:
+        """Return how often the fabric's processes sent each command since `reset`.
 
         Those are all in `commandstats` but what scripts call as well: the store counts such calls there too
         and does not tell who made them. A client of the fabric sends none of these by itself in steady work,
         but for the ZADD that passes a ring on.
         """
-        return sum(
-            count for name, count in self.commands().items() if name not in self._inner and name not in _OURS
-        )
+        hidden = self._inner.union(_OURS)
+        return {name: count for name, count in self.commands().items() if name not in hidden}
 
     def slow_scripts_ms(self) -> list[float]:
         """Return how long each script took that took longer than `NOTED_MS`, since `reset`."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
@@ -25,6 +27,18 @@ STOP_WITHIN = 15.0
 def module(name: str, *arguments: object, python: str = sys.executable) -> list[str]:
     """Return the command that runs a module of this package."""
     return [python, "-P", "-m", f"benchmarks.{name}", *map(str, arguments)]
+
+
+def server(kind: str, *arguments: object) -> list[str]:
+    """Return the command of an MCP server, see server.py: by its path, for servers get a bare environment."""
+    return [sys.executable, "-P", str(Path(__file__).parent / "server.py"), kind, *map(str, arguments)]
+
+
+def worker(store: str, command: Sequence[str], concurrency: int) -> list[str]:
+    """Return the command of a real worker of `bench`, bound to the stdio server of that command."""
+    program = str(Path(sys.executable).parent / "mcpweft")
+    where = ["--store", store, "--capability", "bench", "--log-level", "warning"]
+    return [program, "worker", "--command", shlex.join(command), "--concurrency", str(concurrency), *where]
 
 
 class Background:

@@ -34,19 +34,23 @@ class Producer:
         self._waiting: list[asyncio.Task[Result]] = []
 
     async def call(self) -> None:
-        """Make one call and hold its answer to be one."""
+        """Make one call."""
         await self._client.call(self._tool, self._arguments)
 
-    async def spaced(self, *, calls: int, pause: float) -> Answer:
-        """Make lone calls, `pause` seconds apart; return each one's time and when it was handed in (ns)."""
+    async def lone(self, *, calls: int, pause: float) -> Answer:
+        """Make calls one at a time, `pause` seconds apart, of the tool `noop`.
+
+        Returns the milliseconds of each call, and those until the worker would have sent it to its server.
+        """
         times: list[float] = []
-        handed: list[int] = []
+        pickups: list[float] = []
         for _ in range(calls):
             await asyncio.sleep(pause)
-            handed.append(time.monotonic_ns())
-            await self.call()
-            times.append((time.monotonic_ns() - handed[-1]) / 1e6)
-        return {"times_ms": times, "handed_ns": handed}
+            handed = time.monotonic_ns()
+            result = await self._client.call(self._tool, self._arguments)
+            times.append((time.monotonic_ns() - handed) / 1e6)
+            pickups.append((int(result.text) - handed) / 1e6)
+        return {"times_ms": times, "pickups_ms": pickups}
 
     async def wait(self, *, calls: int, capability: str) -> Answer:
         """Begin so many calls that nobody answers; return once all of them are queued."""
@@ -99,7 +103,7 @@ async def main(asked: argparse.Namespace) -> None:
         await obey(
             {
                 **loads(producer.call),
-                "spaced": producer.spaced,
+                "lone": producer.lone,
                 "wait": producer.wait,
                 "leave": producer.leave,
                 "map": producer.mapped,

@@ -54,6 +54,7 @@ class Report:
 def options(parser: ArgumentParser, *, rounds: int = 5) -> None:
     """Add the flags that all benchmarks share."""
     parser.add_argument("--rounds", type=int, default=rounds, help="rounds that count; one more warms up")
+    parser.add_argument("--cold", action="store_true", help="leave the warm-up out")
     parser.add_argument("--record", action="store_true", help=f"write data and plot to {RECORDS}")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write data and plot to this folder")
     parser.add_argument("--no-plot", action="store_true", help="write data only")
