@@ -1,1 +1,1 @@
-"""Benchmarks, a module each; `scripts/bench NAME` runs one."""
+"""Benchmarks, a module each; `scripts/bench NAME` runs one. What they share is in `rig`."""

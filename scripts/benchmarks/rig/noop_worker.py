@@ -1,12 +1,17 @@
 """A real worker whose MCP session is replaced by one that answers at once: what is left is the queue's cost.
 
-python noop_worker.py STORE_URL
+    python -P -m benchmarks.rig.noop_worker STORE_URL [--bound 10000]
+
+It serves `noop.noop`. Its answer is the moment at which the call would have gone to the server, in
+nanoseconds of the monotonic clock, which all processes of a machine share.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import mcpweft_workers.worker
@@ -28,6 +33,7 @@ NOOP = Tool(
     idempotent=True,
     task_required=False,
 )
+CONCURRENCY = 256
 
 
 class NoopSession:
@@ -62,8 +68,9 @@ class NoopSession:
 
     async def call(self, _tool: str, _arguments: dict[str, Any], **_: Any) -> Answer:
         """Answer at once."""
+        now = str(time.monotonic_ns())
         return Answer(
-            content=[{"type": "text", "text": "ok"}], structured=None, is_error=False, service_ms=0.0
+            content=[{"type": "text", "text": now}], structured=None, is_error=False, service_ms=0.0
         )
 
     async def ping(self, _timeout: float) -> bool:
@@ -75,7 +82,16 @@ class NoopSession:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("store")
+    parser.add_argument("--bound", type=int, default=10_000)
+    asked = parser.parse_args()
     mcpweft_workers.worker.__dict__["Session"] = NoopSession  # the one part that is left out
-    config = Config.model_validate({"servers": {"noop": {"command": "none", "concurrency": 256}}})
-    options = WorkerOptions(config=config, store_url=sys.argv[1], server="noop", log_level="warning")
+    config = Config.model_validate(
+        {
+            "servers": {"noop": {"command": "none", "concurrency": CONCURRENCY}},
+            "queue": {"bound": asked.bound},
+        }
+    )
+    options = WorkerOptions(config=config, store_url=asked.store, server="noop", log_level="warning")
     sys.exit(run_worker(options))

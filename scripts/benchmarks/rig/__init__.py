@@ -1,0 +1,1 @@
+"""What the benchmarks share: rounds and figures, the measured store, processes that obey orders, reports."""

@@ -1,0 +1,69 @@
+"""Each benchmark, as small as it gets, runs to its end and tells its figures. Speed is not judged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import all as every
+from benchmarks.rig.report import RECORDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ONCE = ("--cold", "--rounds", "1")
+TINY = (*ONCE, "--seconds", "0.2")
+
+
+def test_queue_tells_its_figures(bench: Callable[..., dict[str, Any]]) -> None:
+    told = bench("queue", *TINY, "--no-peers")
+    assert told["calls_per_second_256"] > 0
+    assert 0 < told["commands_per_request"] < 10
+    assert told["p99_over_p50"] >= 1
+    assert told["slowest_script_ms"] >= 1
+
+
+def test_overhead_tells_its_figures(bench: Callable[..., dict[str, Any]]) -> None:
+    told = bench("overhead", *TINY)
+    assert told["ratio_raw_loop"] > 0
+    assert told["ratio_raw_pair"] > 0
+    assert told["queue_path_p50_ms"] > 0
+    assert told["throughput_ratio"] > 0
+    assert told["throughput_ratio_sdk"] > 0
+    assert "added_p50_ms" in told
+
+
+def test_scale_tells_its_figures(bench: Callable[..., dict[str, Any]]) -> None:
+    told = bench("scale", *TINY, "--workers", "2")
+    assert told["efficiency"].keys() == {"2"}
+    assert told["efficiency"]["2"] > 0
+
+
+def test_idle_tells_its_figures(bench: Callable[..., dict[str, Any]]) -> None:
+    told = bench("idle", *ONCE, "--seconds", "1", "--calls", "3")
+    assert told["commands_per_second"] > 0
+    assert 0 < told["pickup_p50_ms"] <= told["pickup_p99_ms"]
+
+
+def test_memory_tells_its_figures(bench: Callable[..., dict[str, Any]]) -> None:
+    told = bench("memory", *ONCE, "--waiting", "200", "--requests", "1000", "--every", "0.02")
+    assert told["producer_waiting_mb"] > 1
+    assert told["redis_bytes_over_payload"] > 0
+    assert told["map_peak_mb"].keys() == {"producer", "worker", "store", "store data"}
+    assert min(told["map_peak_mb"].values()) > 0
+
+
+def test_the_page_names_every_benchmark_and_has_room_for_their_figures() -> None:
+    page = (RECORDS / "README.md").read_text()
+    for name in every.NAMES:
+        assert f"`scripts/bench {name}`" in page
+    assert page.index(every.BEGIN) < page.index(every.END)
+
+
+def test_a_figure_is_held_against_its_aim() -> None:
+    assert every.met(0.25, "<= 0.25") == "yes"
+    assert every.met(9.99, ">= 10") == "no"
+    assert every.met({"1": 0.98, "8": 0.9}, ">= 0.97 each") == "no"
+    assert every.met(150, "< 150, with 10,000 waiting") == "no"
+    assert every.met({"producer": 1.0}, "about 1 each") == ""
+    record = {"benchmark": "b", "figures": {"x": 1.5, "y": {"1": 2}}, "goals": {"y": ">= 2"}}
+    assert every.lines(record) == ["| b | `y` | 1: 2 | >= 2 | yes |", "| b | `x` | 1.5 |  |  |"]
