@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import uuid
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 # How long an example takes says how busy the machine is, and nothing about the code.
 settings.register_profile("mcpweft", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("mcpweft")
+
+# A shell's `&` starts what it runs deaf to Ctrl-C, and the programs under test would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
