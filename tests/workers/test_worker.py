@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mcpweft_schemas.outcome import Code, Executed
 from mcpweft_schemas.wire import unpack
@@ -14,6 +14,11 @@ from waiting import until
 from workbench import POOL, text_of, what_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pytest
+
+    from mcpweft_schemas.store import Reader
     from workbench import Bench
 
 
@@ -63,6 +68,29 @@ async def test_arguments_that_do_not_fit_are_refused_unsent(bench: Bench) -> Non
     assert (reply.code, reply.executed) == (Code.INVALID_ARGUMENTS, Executed.NO)
     assert "$.text" in what_of(reply)
     assert not bench.executed()
+
+
+async def test_nothing_is_pulled_before_the_pool_knows_which_tools_are_safe(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = bench.make()
+    register, told = worker.store.register, asyncio.Event()
+
+    async def slow(capability: str, reader: Reader, info: bytes, tools: Iterable[Any]) -> str | None:
+        rows = list(tools)
+        if rows:
+            await told.wait()
+        return await register(capability, reader, info, rows)
+
+    monkeypatch.setattr(worker.store, "register", slow)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(worker.run())
+        await until(worker.session.ready.is_set)
+        assert "tools" in worker.report.readiness()["reason"]
+        told.set()
+        reply = await bench.outcome(await bench.enqueue("echo", {"text": "hello"}))
+        worker.stop()
+    assert text_of(reply) == "hello"
 
 
 async def test_no_more_calls_run_than_there_are_slots(bench: Bench) -> None:

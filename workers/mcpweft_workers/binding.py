@@ -65,6 +65,8 @@ class Binding:
         """How the store knows the worker in this pool; None while it does not."""
         self.joined = asyncio.Event()
         """Set while `reader` is believed to hold."""
+        self.told = asyncio.Event()
+        """Set once the pool has the tools that the server itself listed: which of them are safe is known."""
         self.held: dict[str, Delivery] = {}
         """Every delivery that was fetched and is not settled yet, by its `token`."""
         self._settings = settings
@@ -99,7 +101,7 @@ class Binding:
             self._epoch += 1
             who = self.identity
             reader = Reader(who.worker, who.server, who.instance, incarnation, self._epoch)
-        tools = self._tools()
+        listed = tools = self._tools()
         if tools is None:  # not connected yet: what was known of the server stays known
             tools = await self._known_tools()
         rows = [(tool.name, self._is_safe(tool), describe(tool)) for tool in tools]
@@ -113,6 +115,8 @@ class Binding:
             event(logging.INFO, "registered", pool=self.capability, tools=len(rows), epoch=reader.epoch)
         self.reader = replace(reader, epoch=self._epoch)
         self.joined.set()
+        if listed is not None:
+            self.told.set()
 
     async def _known_tools(self) -> list[Tool]:
         prefix = f"{self.identity.server}/"

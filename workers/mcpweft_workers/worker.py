@@ -88,6 +88,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         self.gate = Gate(Breaker(plan.breaker, rng, clock()), clock, loop, self._on_breaker)
         self.gate.close("session", "connecting to the server")
+        self.gate.close("tools", "the pool does not know the server's tools yet")
         # What is shared is taken once it is known who shares it.
         slots = 0 if plan.shares else plan.concurrency
         self.slots = Slots(slots, dict.fromkeys(plan.capabilities, 1.0), self.gate.room)
@@ -207,6 +208,7 @@ class Worker:
         bindings = list(self._bindings.values())
         ears = [[binding] for binding in bindings] if self.store.link.is_cluster else [bindings]
         yield "server", self._own_server()
+        yield "tools", self._open_once_told()
         yield "progress", self._progress.run()
         yield "vigil", self.vigil.run()
         for binding in bindings:
@@ -230,6 +232,12 @@ class Worker:
             ready=self.report.readiness,
             metrics=lambda: self.report.prometheus(self._heart.lag),
         )
+
+    async def _open_once_told(self) -> None:
+        """Pull nothing before the pool knows which tools are safe: it would be run as if it were not."""
+        for binding in self._bindings.values():
+            await binding.told.wait()
+        self.gate.open("tools")
 
     async def _own_server(self) -> None:
         """Keep the server connected; one that must be alone, while the lease is held."""
