@@ -13,14 +13,13 @@ pickup_p50_ms         from the moment at which the producer hands a request to C
 
 from __future__ import annotations
 
-import argparse
 import time
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.rig.harness import Figures, Rounds, interleave, of, percentile, summarise
-from benchmarks.rig.measured import MeasuredStore, store_of, store_option
+from benchmarks.rig.measured import MeasuredStore, store_of
 from benchmarks.rig.party import Background, Party, module
 from benchmarks.rig.report import Report, options, publish, show
 
@@ -88,11 +87,7 @@ def plot(rounds: Rounds) -> Callable[[Any], None]:
 
 def main() -> None:
     """Measure and publish."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    options(parser)
-    store_option(parser)
+    parser = options(__doc__)
     parser.add_argument("--seconds", type=float, default=8.0, help="seconds of each window of idleness")
     parser.add_argument("--calls", type=int, default=100, help="lone requests of each round")
     asked = parser.parse_args()

@@ -16,7 +16,6 @@ map_growth                 for producer, worker and store: the peak of the last 
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import threading
@@ -26,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.rig.harness import Figures, Rounds, interleave, of
 from benchmarks.rig.load import PAYLOAD
-from benchmarks.rig.measured import MeasuredStore, store_of, store_option
+from benchmarks.rig.measured import MeasuredStore, store_of
 from benchmarks.rig.party import Background, Party, module
 from benchmarks.rig.report import Report, options, publish, show
 
@@ -163,11 +162,7 @@ def plot(samples: list[Figures], requests: int) -> Callable[[Any], None]:
 
 def main() -> None:
     """Measure and publish."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    options(parser)
-    store_option(parser)
+    parser = options(__doc__)
     parser.add_argument("--waiting", type=int, default=10_000, help="calls that wait")
     parser.add_argument("--requests", type=int, default=1_000_000, help="requests through map")
     parser.add_argument("--every", type=float, default=1.0, help="seconds between two samples")

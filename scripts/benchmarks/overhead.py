@@ -18,12 +18,11 @@ throughput_ratio_sdk   the same on the server built with the SDK
 
 from __future__ import annotations
 
-import argparse
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.rig.harness import Figures, Rounds, interleave, of, over, summarise
-from benchmarks.rig.measured import MeasuredStore, store_of, store_option
+from benchmarks.rig.measured import MeasuredStore, store_of
 from benchmarks.rig.party import Background, Party, module, server, worker
 from benchmarks.rig.report import Report, options, publish, show
 
@@ -130,11 +129,7 @@ def plot(rounds: Rounds) -> Callable[[Any], None]:
 
 def main() -> None:
     """Measure and publish."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    options(parser)
-    store_option(parser)
+    parser = options(__doc__)
     parser.add_argument("--seconds", type=float, default=3.0, help="measured seconds of each load")
     asked = parser.parse_args()
     with store_of(asked) as store:

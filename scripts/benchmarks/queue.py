@@ -18,7 +18,6 @@ slowest_script_ms      the longest that one script of the fabric kept the store,
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import subprocess
@@ -28,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.rig.harness import Figures, Rounds, interleave, of, over, summarise
-from benchmarks.rig.measured import MeasuredStore, store_of, store_option
+from benchmarks.rig.measured import MeasuredStore, store_of
 from benchmarks.rig.party import Background, Party, module
 from benchmarks.rig.report import Report, options, publish, show
 
@@ -68,7 +67,7 @@ def venv(peer: str) -> str:
 def figures(party: Party, in_flight: int, seconds: float) -> Figures:
     """Return what the party measured with so many in flight, each name with the number behind it."""
     found = party.ask("load", in_flight=in_flight, seconds=seconds, settle=seconds * SETTLE)
-    return {f"{name}_{in_flight}": value for name, value in found.items() if name != "mean_ms"}
+    return {f"{name}_{in_flight}": value for name, value in found.items()}
 
 
 def floor(store: MeasuredStore, seconds: float) -> Figures:
@@ -156,11 +155,7 @@ def plot(rounds: Rounds) -> Callable[[Any], None]:
 
 def main() -> None:
     """Measure and publish."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    options(parser)
-    store_option(parser)
+    parser = options(__doc__)
     parser.add_argument("--seconds", type=float, default=3.0, help="measured seconds of each arm")
     parser.add_argument("--no-peers", action="store_true", help="without the other queues")
     asked = parser.parse_args()

@@ -13,13 +13,12 @@ efficiency   by n: the fabric's calls per second, over those of the n bare clien
 
 from __future__ import annotations
 
-import argparse
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.rig.harness import Figures, Rounds, interleave, of, over
-from benchmarks.rig.measured import MeasuredStore, store_of, store_option
+from benchmarks.rig.measured import MeasuredStore, store_of
 from benchmarks.rig.party import Background, Party, module, server, worker
 from benchmarks.rig.report import Report, options, publish, show
 
@@ -93,11 +92,7 @@ def plot(rounds: Rounds, numbers: list[int]) -> Callable[[Any], None]:
 
 def main() -> None:
     """Measure and publish."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    options(parser)
-    store_option(parser)
+    parser = options(__doc__)
     parser.add_argument("--seconds", type=float, default=5.0, help="measured seconds of each load")
     parser.add_argument("--workers", default="1,2,4,8", help="how many, each number in turn")
     asked = parser.parse_args()

@@ -12,7 +12,7 @@ import redis
 
 import altered
 import playing
-from containerstore import PASSWORDS, USERS, Store, ask, binaries
+from containerstore import PASSWORDS, USERS, Store, ask, binaries, refusals
 from mcpweft_schemas.connect import Link, StoreRefusedError
 from mcpweft_schemas.script import script
 from moverights import MOVES, SOURCES, commands_of, moves_of
@@ -144,20 +144,6 @@ def root(store: Store) -> Iterator[redis.Redis]:
     with contextlib.closing(redis.Redis.from_url(store.url_of("root"))) as client:
         ask(client, "ACL", "LOG", "RESET")
         yield client
-
-
-def refusals(root: redis.Redis) -> list[str]:
-    """Return what the server has refused, but for the client library's own name, which 7.0 cannot grant."""
-    entries = [{_text(k): _text(v) for k, v in _pairs(entry)} for entry in ask(root, "ACL", "LOG")]
-    return [f"{e['username']}: {e['object']}" for e in entries if e["object"] != "client|setinfo"]
-
-
-def _pairs(entry: Any) -> Any:
-    return entry.items() if isinstance(entry, dict) else zip(entry[::2], entry[1::2], strict=True)
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def granted(role: str) -> set[str]:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import sys
 from typing import Any
 
 from arq import create_pool
 from arq.connections import RedisSettings
 from arq.worker import Worker, func
 
-from benchmarks.peers import CONCURRENCY, FEW
-from benchmarks.rig.load import PAYLOAD, closed_loop, obey, run
+from benchmarks.peers import CONCURRENCY, FEW, play
+from benchmarks.rig.load import PAYLOAD, closed_loop, obey
 
 QUEUE_POLL = 0.01
 RESULT_POLL = {"few": 0.02, "many": 0.1}
@@ -54,9 +51,4 @@ async def produce(url: str) -> None:
 
 
 if __name__ == "__main__":
-    logging.disable(logging.WARNING)
-    role = {"worker": work, "producer": produce}[sys.argv[1]]
-    try:
-        run(role(sys.argv[2]))
-    except asyncio.CancelledError:  # how its worker ends on a signal
-        sys.exit(0)
+    play(worker=work, producer=produce)

@@ -5,9 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import sys
 from contextlib import suppress
 from typing import Any
 
@@ -15,8 +12,8 @@ from saq import Worker
 from saq.queue.base import JobError
 from saq.queue.redis import RedisQueue
 
-from benchmarks.peers import CONCURRENCY
-from benchmarks.rig.load import PAYLOAD, loads, obey, run
+from benchmarks.peers import CONCURRENCY, play
+from benchmarks.rig.load import PAYLOAD, loads, obey
 
 RESULT_POLL = 0.02  # for few and for many
 
@@ -48,9 +45,4 @@ async def produce(url: str) -> None:
 
 
 if __name__ == "__main__":
-    logging.disable(logging.WARNING)
-    role = {"worker": work, "producer": produce}[sys.argv[1]]
-    try:
-        run(role(sys.argv[2]))
-    except asyncio.CancelledError:  # how its worker ends on a signal
-        sys.exit(0)
+    play(worker=work, producer=produce)

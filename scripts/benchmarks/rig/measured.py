@@ -18,7 +18,7 @@ import redis
 from mcpweft_schemas.embedded import EmbeddedServer
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
 
 NOTED_MS = 1.0
 """A command that took longer is in the store's SLOWLOG; the figure of shorter ones is not known."""
@@ -118,13 +118,6 @@ class MeasuredStore:
     def slowest_script_ms(self) -> float:
         """Return how long the slowest script took since `reset`; `NOTED_MS` where none took longer."""
         return max(self.slow_scripts_ms(), default=NOTED_MS)
-
-
-def store_option(parser: ArgumentParser) -> None:
-    """Let the user choose the store."""
-    parser.add_argument(
-        "--redis", action="store_true", help="measure on the redis-server on PATH, not on the bundled Valkey"
-    )
 
 
 def store_of(asked: Namespace) -> MeasuredStore:

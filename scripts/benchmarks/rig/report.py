@@ -1,7 +1,7 @@
 """What a benchmark leaves behind: a table, on request the raw data and a picture, and one JSON line at last.
 
-    options(parser)                                     the flags that all benchmarks share
-    publish(Report("queue", asked, rounds, …), asked)   the last thing a benchmark does
+    parser = options(__doc__)                 the flags that all benchmarks share
+    publish(Report(name="queue", …), asked)   the last thing a benchmark does
 
 Nothing is written unless asked for: `--record` writes to docs/benchmarks/ in the checkout, `--out DIR`
 elsewhere. Above stand the benchmarks. This module must never measure.
@@ -16,6 +16,7 @@ import os
 import platform
 import shlex
 import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from benchmarks.rig.harness import summarise
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import Namespace
     from collections.abc import Callable, Mapping
 
     from benchmarks.rig.harness import Figures, Rounds
@@ -51,13 +52,18 @@ class Report:
     plot: Plot | None = None
 
 
-def options(parser: ArgumentParser, *, rounds: int = 5) -> None:
-    """Add the flags that all benchmarks share."""
-    parser.add_argument("--rounds", type=int, default=rounds, help="rounds that count; one more warms up")
+def options(description: str | None) -> ArgumentParser:
+    """Return a parser with the flags that all benchmarks share."""
+    parser = ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5, help="rounds that count; one more warms up")
     parser.add_argument("--cold", action="store_true", help="leave the warm-up out")
     parser.add_argument("--record", action="store_true", help=f"write data and plot to {RECORDS}")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write data and plot to this folder")
     parser.add_argument("--no-plot", action="store_true", help="write data only")
+    parser.add_argument(
+        "--redis", action="store_true", help="measure on the redis-server on PATH, not on the bundled Valkey"
+    )
+    return parser
 
 
 def show(number: int, arm: str, figures: Figures) -> None:
