@@ -4,8 +4,6 @@ local pool = KEYS[1]
 local base = string.sub(pool, 1, -5)
 local GROUP = 'w'
 local STREAMS = {'critical', 'high', 'normal', 'low', 'due'}
-local KINDS = {pool = 'hash', stat = 'hash', safe = 'hash', readers = 'hash', delayed = 'zset', expiry = 'zset',
-  picky = 'zset', dead = 'zset', usable = 'zset', alive = 'zset', bell = 'zset'}
 local DELIVERIES_CAP = 20
 local CANCEL_GRACE = 1000
 local RECORD_KEEP = 60000
@@ -13,21 +11,37 @@ local RECORD_KEEP = 60000
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
--- Lua prints a large number as 1.7e+12: always spell it out.
-local function int(n) return string.format('%.0f', n) end
+-- A whole number as text; Lua's own way costs twice as much, and writes large ones as 1e+15.
+local function int(n) return string.format('%d', n) end
 
--- A key of the wrong type would fail an item half-way: the error to answer before the first write, or nil.
-local function unsound()
+local KINDS = {stat = 'hash', safe = 'hash', readers = 'hash', delayed = 'zset', expiry = 'zset', picky = 'zset',
+  dead = 'zset', usable = 'zset', alive = 'zset', bell = 'zset'}
+
+local function wrong_key()
   local function wrong(name, kind)
     local is = redis.call('TYPE', base .. name).ok
     return is ~= 'none' and is ~= kind
   end
-  for name, kind in pairs(KINDS) do
-    if wrong(name, kind) then return redis.error_reply('WRONGTYPE mcpweft key ' .. base .. name) end
-  end
+  for name, kind in pairs(KINDS) do if wrong(name, kind) then return base .. name end end
+  for _, which in ipairs(STREAMS) do if wrong('q:' .. which, 'stream') then return base .. 'q:' .. which end end
+end
+
+-- How many entries each stream holds, leased ones too; `unsound` reads it.
+local length = {}
+
+-- A key of the wrong type would fail an item half-way: the error to answer before the first write, or nil.
+-- Commands that read next to nothing look at each key: to ask for the TYPE of each costs twice as much.
+local function unsound()
+  local function failed(answer) return type(answer) == 'table' and answer.err end
+  local bad = failed(redis.pcall('ZINTERCARD', '7', base .. 'bell', base .. 'picky', base .. 'delayed',
+      base .. 'expiry', base .. 'dead', base .. 'usable', base .. 'alive', 'LIMIT', '1'))
+    or failed(redis.pcall('HLEN', base .. 'stat')) or failed(redis.pcall('HLEN', base .. 'safe'))
+    or failed(redis.pcall('HLEN', base .. 'readers'))
   for _, which in ipairs(STREAMS) do
-    if wrong('q:' .. which, 'stream') then return redis.error_reply('WRONGTYPE mcpweft key ' .. base .. 'q:' .. which) end
+    length[which] = redis.pcall('XLEN', base .. 'q:' .. which)
+    bad = bad or failed(length[which])
   end
+  if bad then return redis.error_reply('WRONGTYPE mcpweft key ' .. (wrong_key() or base)) end
 end
 
 -- A full store refuses a script that begins by adding, and lets the rest pass once it has taken away: what keeps

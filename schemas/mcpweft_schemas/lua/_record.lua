@@ -5,20 +5,35 @@ local FIELDS = {
   'started', 'ended', 'code', 'executed', 'tried', 'due_again', 'cancel', 'log', 'held', 'keep', 'key_keep',
   'v', 'size', 'tenant',
 }
-local NUMBERS = {'attempt', 'deliveries', 'max', 'deadline', 'start_by', 'attempt_ms', 'accepted', 'started',
-  'due_again', 'cancel', 'keep', 'key_keep', 'size'}
+local NUMBERS = {attempt = true, deliveries = true, max = true, deadline = true, start_by = true, due_again = true,
+  cancel = true, keep = true, key_keep = true, size = true}
+local UNSET = {executed = 'no', accepted = '0', started = '0', ended = '0', attempt_ms = '0'}
 local RAN = {no = 0, maybe = 1, yes = 2}
 
 local function record_key(id) return base .. 'r:' .. id end
 
-local function load(id)
-  local values = redis.pcall('HMGET', record_key(id), unpack(FIELDS))
+local function fill(r, fields)
+  local values = redis.pcall('HMGET', record_key(r.id), unpack(fields))
   if values.err or not values[1] then return nil end
-  local r = {id = id}
-  for i, field in ipairs(FIELDS) do r[field] = values[i] or '' end
-  for _, field in ipairs(NUMBERS) do r[field] = tonumber(r[field]) or 0 end
-  if r.executed == '' then r.executed = 'no' end
+  for i, field in ipairs(fields) do
+    if rawget(r, field) == nil then
+      local value = values[i] or UNSET[field] or ''
+      r[field] = NUMBERS[field] and (tonumber(value) or 0) or value
+    end
+  end
   return r
+end
+
+local THE_REST = {__index = function(r, field)
+  setmetatable(r, nil)
+  fill(r, FIELDS)
+  return rawget(r, field)
+end}
+
+-- Reads a record, or nil. A move that needs few fields as a rule names them, `state` first: half of a move's time
+-- would go into reading all. The others are read once one of them is asked for.
+local function load(id, fields)
+  return fill(fields and setmetatable({id = id}, THE_REST) or {id = id}, fields or FIELDS)
 end
 
 local function is_final(state)
@@ -52,7 +67,7 @@ end
 
 local function logged(r, cause, executed)
   if r.worker == '' then return r.log end
-  local line = table.concat({r.server, r.worker, cause, executed, int(r.started), int(now - r.started)}, '\t')
+  local line = table.concat({r.server, r.worker, cause, executed, r.started, int(now - r.started)}, '\t')
   if r.log == '' then return line end
   return r.log .. '\n' .. line
 end
@@ -119,8 +134,8 @@ local function finish(r, o)
   local log = was_running and logged(r, o.cause or o.code, o.executed) or r.log
   local reply = {
     'v', '1', 'id', r.id, 'kind', 'outcome', 'code', o.code, 'executed', o.executed, 'cause', o.cause or '',
-    'server', r.server, 'worker', r.worker, 'attempt', int(r.attempt), 'accepted', int(r.accepted),
-    'started', int(r.started), 'ended', int(now), 'service', o.service or '', 'log', log,
+    'server', r.server, 'worker', r.worker, 'attempt', int(r.attempt), 'accepted', r.accepted,
+    'started', r.started, 'ended', int(now), 'service', o.service or '', 'log', log,
     'chunks', o.chunks or '0', 'entry', r.entry, 'body', o.body or '',
   }
   redis.call('ZREM', base .. 'expiry', r.id)
@@ -138,7 +153,7 @@ local function finish(r, o)
     set[#set + 1] = o.held or ''
     keep = math.max(keep, tonumber(redis.call('HGET', pool, 'dead_keep') or '604800000'))
     redis.call('ZADD', base .. 'dead', int(now), r.id)
-  elseif r.held ~= '' then
+  elseif not was_running and r.held ~= '' then -- a running request's fields lie in its entry
     redis.call('HDEL', record_key(r.id), 'held')
   end
   if r.key ~= '' then

@@ -20,7 +20,7 @@ local bound, max_bytes = tonumber(settings[2] or '10000'), tonumber(settings[3] 
 local share = {critical = 1.0, high = tonumber(settings[6] or '0.95'), normal = tonumber(settings[5] or '0.85'),
   low = tonumber(settings[4] or '0.6')}
 local backlog = redis.call('ZCARD', base .. 'delayed')
-for _, which in ipairs(STREAMS) do backlog = backlog + redis.call('XLEN', base .. 'q:' .. which) end
+for _, which in ipairs(STREAMS) do backlog = backlog + length[which] end
 local stat = redis.call('HMGET', base .. 'stat', 'bytes', 'rate')
 local bytes, rate = tonumber(stat[1] or '0'), tonumber(stat[2] or '0')
 local usable = nil

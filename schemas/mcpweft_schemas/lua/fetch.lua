@@ -9,6 +9,8 @@ local worker, server, instance, inc = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local epoch, slots = tonumber(ARGV[5]), tonumber(ARGV[6])
 local LOOK, READS, BYTES = 64, 100, 1048576
 local WEIGHT = {8, 4, 2, 1}
+local TAKEN = {'state', 'stream', 'entry', 'class', 'tool', 'v', 'safe', 'attempt', 'deliveries', 'max', 'deadline',
+  'start_by', 'attempt_ms', 'flags', 'accepted', 'size'}
 local versions = {}
 for _, v in ipairs(words(ARGV[7])) do versions[v] = true end
 
@@ -52,13 +54,17 @@ local function too_late(r)
   return r.deadline <= now or (r.start_by > 0 and r.start_by <= now and r.deliveries == 0)
 end
 
+local safe = {}
+local function is_safe(tool)
+  if not safe[tool] then safe[tool] = redis.call('HGET', base .. 'safe', server .. '/' .. tool) or '0' end
+  return safe[tool]
+end
+
 local function start(r, stream, entry, fields)
-  r.run = r.safe
-  if r.run == '' then r.run = redis.call('HGET', base .. 'safe', server .. '/' .. r.tool) or '0' end
+  r.run = r.safe ~= '' and r.safe or is_safe(r.tool)
   r.attempt, r.deliveries = r.attempt + 1, r.deliveries + 1
   redis.call('HSET', record_key(r.id), 'state', 'running', 'stream', stream, 'entry', entry, 'worker', worker,
     'server', server, 'run', r.run, 'attempt', int(r.attempt), 'deliveries', int(r.deliveries), 'started', int(now))
-  if r.held ~= '' then redis.call('HDEL', record_key(r.id), 'held') end
   if r.start_by > 0 and r.deliveries == 1 then redis.call('ZADD', base .. 'expiry', int(r.deadline), r.id) end
   if has(r.flags, 'u') then redis.call('ZREM', base .. 'picky', r.id) end
   bytes = bytes + r.size
@@ -68,7 +74,7 @@ end
 -- One entry that XREADGROUP has just made pending for this worker.
 local function receive(stream, entry, fields)
   local id = field(fields, 'id')
-  local r = id and load(id)
+  local r = id and load(id, TAKEN)
   if r and r.state == 'running' and r.stream == stream and r.entry == entry then return give_back(r, stream, entry) end
   if not r or r.state ~= 'queued' or r.entry ~= entry then return drop(stream, entry) end
   if too_late(r) then
@@ -93,10 +99,12 @@ local function take_due(r)
     local entry = redis.call('XADD', stream, '*', unpack(fields))
     redis.call('HSET', record_key(r.id), 'state', 'queued', 'stream', stream, 'entry', entry)
     redis.call('HDEL', record_key(r.id), 'held')
+    length[r.class] = length[r.class] + 1
     return
   end
   -- Added and read in one move: nothing ever waits in this stream, so the entry read is the entry added.
   local entry = redis.call('XADD', base .. 'q:due', '*', unpack(fields))
+  redis.call('HDEL', record_key(r.id), 'held')
   local stream, got = read('due', 1)
   while got[1] and got[1][1] ~= entry do
     receive(stream, got[1][1], got[1][2])
@@ -127,27 +135,33 @@ end
 
 local stat = redis.call('HMGET', base .. 'stat', 'turn', 'bytes')
 
--- Deficit round robin over the classes; the turn and the deficits are carried from fetch to fetch.
+-- Deficit round robin over the classes; the turn and the deficits are carried from fetch to fetch. A class that is
+-- found empty is passed over, and the last one that is not may have all the rest.
 local function new_ones()
   local turn = words(stat[1] or '1 0 0 0 0')
   for i = 1, 5 do turn[i] = tonumber(turn[i]) or 0 end
   local size = tonumber(stat[2] or '0') / math.max(1, redis.call('ZCARD', base .. 'expiry'))
   local chunk = math.max(1, math.floor(BYTES / math.max(1, size)))
-  local empty, at = 0, math.max(1, turn[1])
-  while #out < slots and reads < READS and bytes <= BYTES and empty < 4 do
-    if turn[at + 1] <= 0 then turn[at + 1] = WEIGHT[at] end
-    local want = math.min(slots - #out, turn[at + 1], READS - reads, chunk)
-    local stream, got = read(STREAMS[at], want)
-    for _, item in ipairs(got) do receive(stream, item[1], item[2]) end
-    reads = reads + #got
-    turn[at + 1] = #got < want and 0 or turn[at + 1] - #got
-    empty = #got < want and empty + 1 or 0
+  local empty, dry, at = {}, 0, math.max(1, turn[1])
+  for i = 1, 4 do
+    if length[STREAMS[i]] == 0 then empty[i], dry, turn[i + 1] = true, dry + 1, 0 end
+  end
+  while #out < slots and reads < READS and bytes <= BYTES and dry < 4 do
+    if not empty[at] then
+      if turn[at + 1] <= 0 then turn[at + 1] = WEIGHT[at] end
+      local want = math.min(slots - #out, dry == 3 and READS or turn[at + 1], READS - reads, chunk)
+      local stream, got = read(STREAMS[at], want)
+      for _, item in ipairs(got) do receive(stream, item[1], item[2]) end
+      reads = reads + #got
+      turn[at + 1] = #got < want and 0 or math.max(0, turn[at + 1] - #got)
+      if #got < want then empty[at], dry = true, dry + 1 end
+    end
     if turn[at + 1] <= 0 then at = at % 4 + 1 end
   end
   turn[1] = at
   local text = table.concat(turn, ' ')
-  if text ~= stat[1] then redis.call('HSET', base .. 'stat', 'turn', text) end
-  return empty < 4 and untaken() > 0
+  if reads > 0 and text ~= stat[1] then redis.call('HSET', base .. 'stat', 'turn', text) end
+  return dry < 4 and untaken() > 0
 end
 
 due_ones()

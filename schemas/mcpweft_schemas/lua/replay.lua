@@ -17,7 +17,7 @@ redis.call('ZREM', base .. 'dead', r.id)
 local stream = base .. 'q:' .. r.class
 local entry = redis.call('XADD', stream, '*', unpack(fields))
 redis.call('HSET', record_key(ARGV[2]), 'state', 'queued', 'class', r.class, 'tool', r.tool, 'max', int(r.max),
-  'deadline', int(now + tonumber(ARGV[3])), 'attempt_ms', int(r.attempt_ms), 'accepted', int(now), 'v', r.v,
+  'deadline', int(now + tonumber(ARGV[3])), 'attempt_ms', r.attempt_ms, 'accepted', int(now), 'v', r.v,
   'size', int(r.size), 'keep', ARGV[4], 'safe', r.safe, 'flags', 'sd', 'tenant', r.tenant, 'stream', stream,
   'entry', entry, 'replay_of', r.id)
 redis.call('ZADD', base .. 'expiry', int(now + tonumber(ARGV[3])), ARGV[2])

@@ -8,6 +8,8 @@
 -- that comes first; a zombie's settle finds another delivery in the record and writes nothing.
 local STRIDE = 12
 local instance, n = ARGV[1], tonumber(ARGV[2])
+local ENDED = {'state', 'stream', 'entry', 'last', 'worker', 'server', 'attempt', 'run', 'accepted', 'started', 'flags',
+  'waiters', 'executed', 'log', 'keep', 'key', 'size', 'cancel'}
 local answers = {}
 local bad = unsound()
 if bad then return bad end
@@ -41,7 +43,7 @@ end
 local function settle_one(at)
   local id, stream, entry, how = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
   local code, cause, executed = ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
-  local r = load(id)
+  local r = load(id, ENDED)
   if not r then return 'LOST' end
   if r.last == stream .. ' ' .. entry then return 'REPEAT' end
   if r.state ~= 'running' or r.stream ~= stream or r.entry ~= entry then return 'LOST' end
