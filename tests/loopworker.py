@@ -251,9 +251,8 @@ class LoopWorker:
                 except StoreUnreachableError:
                     await asyncio.sleep(0.05)
                     continue
-                for entry, flat in got.get(key, ()):
+                for entry, said in got.get(key, ()):
                     position = entry
-                    said = dict(zip(flat[::2], flat[1::2], strict=True))
                     request = said[b"id"].decode()
                     task = self._running.get(request)
                     if task is not None and not task.done():

@@ -149,7 +149,7 @@ class Pool:
     async def heard(self, producer: str = PRODUCER) -> list[Reply]:
         """Return what a producer was told so far."""
         raw = await self.store.link.run("XRANGE", self.store.keys(self.capability).reply(producer), "-", "+")
-        replies = [Reply.read([part for pair in fields.items() for part in pair]) for _, fields in raw]
+        replies = [Reply.read(fields) for _, fields in raw]
         return [reply for reply in replies if reply]
 
     async def outcome(self, request_id: str, producer: str = PRODUCER) -> Reply:

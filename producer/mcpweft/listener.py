@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from mcpweft_schemas.connect import StoreRefusedError, StoreUnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from mcpweft_schemas.connect import Waiter
     from mcpweft_schemas.errors import McpweftError
@@ -39,7 +39,7 @@ class Listener:
     def __init__(
         self,
         store: Store,
-        take: Callable[[str, list[tuple[str, list[bytes]]]], None],
+        take: Callable[[str, list[tuple[str, Mapping[bytes, bytes]]]], None],
         recover: Callable[[Listener], Awaitable[None]],
     ) -> None:
         self._store = store

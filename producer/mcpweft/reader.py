@@ -30,7 +30,7 @@ from mcpweft_schemas.wire import Reply
 from mcpweft_schemas.word import Word
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Coroutine, Mapping, Sequence
     from typing import Any
 
     from mcpweft.chores import Chores
@@ -146,14 +146,14 @@ class Reader:
 
     # -- replies -------------------------------------------------------------------------------------------
 
-    def _take(self, key: str, entries: list[tuple[str, list[bytes]]]) -> None:
+    def _take(self, key: str, entries: list[tuple[str, Mapping[bytes, bytes]]]) -> None:
         stream = self._by_key.get(key)
         if stream is None:
             return
         self._contact = self._clock()
-        for _, flat in entries:
+        for _, fields in entries:
             try:
-                reply = Reply.read(flat)
+                reply = Reply.read(fields)
             except (ValueError, KeyError):
                 _log.warning("a reply on %s could not be read", key)
                 self.dropped += 1

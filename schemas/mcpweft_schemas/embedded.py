@@ -276,6 +276,7 @@ class EmbeddedServer:
             "appendonly": "yes",
             "appendfsync": "everysec",
             "maxmemory-policy": "noeviction",
+            "hash-max-listpack-value": "128",  # a record stays in its compact form with long names too
             "save": "",
             "daemonize": "no",
             "logfile": "",

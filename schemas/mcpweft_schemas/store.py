@@ -18,7 +18,16 @@ from mcpweft_schemas.keys import FleetKeys, Keys
 from mcpweft_schemas.life import Class, State
 from mcpweft_schemas.outcome import Attempt, Code, Executed
 from mcpweft_schemas.script import script
-from mcpweft_schemas.wire import Accepted, Delivery, Fetched, Reply, Settlement, Submission, read_attempts
+from mcpweft_schemas.wire import (
+    Accepted,
+    Delivery,
+    Fetched,
+    Reply,
+    Settlement,
+    Submission,
+    paired,
+    read_attempts,
+)
 from mcpweft_schemas.word import Word
 
 if TYPE_CHECKING:
@@ -211,7 +220,7 @@ class Store:
             raw[0].decode(),
             int(raw[1]),
             tuple(
-                Accepted(Word(word.decode()), id_.decode(), _state(state), int(retry))
+                Accepted(_WORDS[word], id_.decode(), _state(state), int(retry))
                 for word, id_, state, retry in raw[2:]
             ),
         )
@@ -313,7 +322,7 @@ class Store:
         """End deliveries: OK, ENDED, RETRIED, REPEAT or LOST each. Repeat freely."""
         args = [value for item in items for value in item.arguments()]
         raw = await self._run("settle", capability, instance, len(items), *args)
-        return tuple(Word(word.decode()) for word in raw)
+        return tuple(_WORDS[word] for word in raw)
 
     async def lay_chunks(
         self, capability: str, delivery: Delivery, pieces: Sequence[bytes], ttl_ms: int
@@ -393,24 +402,22 @@ class Store:
 
     async def wait_entries(
         self, waiter: Waiter, positions: Mapping[str, str]
-    ) -> dict[str, list[tuple[str, list[bytes]]]]:
+    ) -> dict[str, list[tuple[str, Mapping[bytes, bytes]]]]:
         """Wait up to `BLOCK_S` for entries behind a position on each stream (key → last entry read).
 
-        Return key → [(entry id, flat fields)]; empty when nothing came.
+        Return key → [(entry id, fields)]; empty when nothing came.
         """
         raw = await waiter.run(
             "XREAD", "COUNT", 1000, "BLOCK", int(BLOCK_S * 1000), "STREAMS", *positions, *positions.values()
         )
         return {
-            _text(key): [(_text(entry), _flat(fields)) for entry, fields in entries]
+            _text(key): [(_text(entry), _fields(fields)) for entry, fields in entries]
             for key, entries in raw or ()
         }
 
 
-def _flat(fields: Any) -> list[bytes]:
-    if isinstance(fields, dict):
-        return [part for pair in cast("dict[bytes, bytes]", fields).items() for part in pair]
-    return list(fields)
+def _fields(raw: Any) -> Mapping[bytes, bytes]:
+    return cast("dict[bytes, bytes]", raw) if isinstance(raw, dict) else paired(raw)
 
 
 def _text(value: bytes | str) -> str:
@@ -430,8 +437,12 @@ def _scores(raw: Any) -> dict[str, int]:
     return {name: int(float(score)) for name, score in _map(raw).items()}
 
 
+_WORDS = {word.value.encode(): word for word in Word}
+_STATES = {state.value.encode(): state for state in State}
+
+
 def _state(raw: bytes) -> State | None:
-    return State(raw.decode()) if raw else None
+    return _STATES[raw] if raw else None
 
 
 def _code(raw: bytes) -> Code | None:

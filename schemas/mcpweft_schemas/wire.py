@@ -41,7 +41,7 @@ STORED, DURABLE, PICKY, PROGRESS = "s", "d", "u", "p"
 
 def pack(value: Any) -> bytes:
     """Write a JSON-like value as msgpack. Raises InvalidArgumentsError, naming the path, for others."""
-    _check(value, "$", 0)
+    check(value)
     try:
         return cast("bytes", msgpack.packb(value))
     except UnicodeEncodeError as error:
@@ -57,7 +57,7 @@ def unpack(data: bytes, most: int = MAX_OUTCOME) -> Any:
         raise ValueError(f"{len(data)} bytes, where at most {most} are read")
     try:
         value = msgpack.unpackb(data, strict_map_key=True, ext_hook=_no_ext, object_pairs_hook=_no_twins)
-        _check(value, "$", 0)
+        check(value)
     except InvalidArgumentsError as error:
         raise ValueError(str(error)) from error
     except (msgpack.UnpackException, msgpack.StackError, RecursionError, TypeError) as error:
@@ -76,11 +76,47 @@ def _no_twins(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     return value
 
 
-def _check(value: Any, path: str, depth: int) -> None:
+def check(value: Any) -> None:
+    """Raise InvalidArgumentsError for what cannot travel, naming the first place of it."""
+    if not _travels(value):
+        _find(value, "$", 0)
+
+
+def _travels(value: Any) -> bool:
+    """Return whether a value is plain all through, as almost all are: a quick look, level by level.
+
+    What is not plain may travel all the same (a tuple, an enum that is text): `_find` looks closer.
+    """
+    level = [value]
+    for depth in range(MAX_DEPTH + 1):
+        below: list[Any] = []
+        for item in level:
+            kind = type(item)
+            if kind is str or kind is bool or item is None:
+                continue
+            if kind is dict and depth < MAX_DEPTH:
+                if not all(type(key) is str for key in item):
+                    return False
+                below += item.values()
+            elif kind is list and depth < MAX_DEPTH:
+                below += item
+            elif not (_is_small(item) if kind is int else kind is float and math.isfinite(item)):
+                return False
+        if not below:
+            return True
+        level = below
+    return False
+
+
+def _is_small(number: int) -> bool:
+    return -(2**63) <= number < 2**64
+
+
+def _find(value: Any, path: str, depth: int) -> None:
     if value is None or isinstance(value, (str, bool)):
         return
     if isinstance(value, int):
-        if not -(2**63) <= value < 2**64:
+        if not _is_small(value):
             raise InvalidArgumentsError(f"{path} is an integer of more than 64 bits")
     elif isinstance(value, float):
         if not math.isfinite(value):
@@ -101,10 +137,10 @@ def _check_inside(value: dict[Any, Any] | list[Any], path: str, depth: int) -> N
         for key, item in value.items():
             if not isinstance(key, str):
                 raise InvalidArgumentsError(f"{path} has the key {key!r}, which is not a string")
-            _check(item, f"{path}.{key}", depth + 1)
+            _find(item, f"{path}.{key}", depth + 1)
     else:
         for index, item in enumerate(value):
-            _check(item, f"{path}[{index}]", depth + 1)
+            _find(item, f"{path}[{index}]", depth + 1)
 
 
 def pack_request(arguments: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> bytes:
@@ -139,7 +175,9 @@ def _sorted(value: Any) -> Any:
     return value
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(
+    slots=True
+)  # not frozen, as all that is made for each request here: that takes three times as long
 class Submission:
     """One request as it is enqueued. Times are whole milliseconds; 0 means not set."""
 
@@ -181,7 +219,17 @@ class Submission:
         ]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+def paired(flat: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Return flat fields, name, value, …, as a map."""
+    return dict(zip(flat[::2], flat[1::2], strict=False))
+
+
+_CLASSES = {klass.value.encode(): klass for klass in Class}
+_CODES = {code.value.encode(): code for code in Code}
+_EXECUTED = {executed.value.encode(): executed for executed in Executed}
+
+
+@dataclass(slots=True)
 class Accepted:
     """What enqueue says of one request."""
 
@@ -193,7 +241,7 @@ class Accepted:
     retry_after_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Delivery:
     """One request in a worker's hands."""
 
@@ -215,21 +263,20 @@ class Delivery:
     tenant: str
     trace: str
     body: bytes
-    fields: Mapping[str, bytes] = field(repr=False)
+    fields: Mapping[bytes, bytes] = field(repr=False)
     """Every flat field of the entry, those unknown here among them."""
 
     @classmethod
     def read(cls, raw: Sequence[Any]) -> Delivery:
         """Read what fetch.lua and adopt.lua tell of one delivery."""
-        flat = cast("list[bytes]", raw[12])
-        fields = {flat[i].decode(): flat[i + 1] for i in range(0, len(flat) - 1, 2)}
+        fields = paired(raw[12])
         return cls(
-            stream=raw[0].decode(), entry=raw[1].decode(), id=raw[2].decode(), klass=Class(raw[3].decode()),
+            stream=raw[0].decode(), entry=raw[1].decode(), id=raw[2].decode(), klass=_CLASSES[raw[3]],
             attempt=int(raw[4]), deliveries=int(raw[5]), max_attempts=int(raw[6]), remaining_ms=int(raw[7]),
             attempt_timeout_ms=int(raw[8]), safe=raw[9] == b"1", flags=raw[10].decode(),
-            accepted_ms=int(raw[11]), tool=fields.get("tool", b"").decode(),
-            tenant=fields.get("tenant", b"").decode(), trace=fields.get("trace", b"").decode(),
-            body=fields.get("body", b""), fields=fields,
+            accepted_ms=int(raw[11]), tool=fields.get(b"tool", b"").decode(),
+            tenant=fields.get(b"tenant", b"").decode(), trace=fields.get(b"trace", b"").decode(),
+            body=fields.get(b"body", b""), fields=fields,
         )  # fmt: skip
 
     def request(self) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -254,7 +301,7 @@ class Fetched:
     deliveries: tuple[Delivery, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Settlement:
     """How one delivery ends, as its worker says."""
 
@@ -282,7 +329,7 @@ class Settlement:
         ]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reply:
     """What a producer hears of a request: its outcome, or how far it is."""
 
@@ -307,31 +354,32 @@ class Reply:
     """The delivery that made the outcome: part of the names of its chunks."""
 
     @classmethod
-    def read(cls, flat: Sequence[bytes]) -> Reply | None:
-        """Read a reply's flat fields; None for a kind or a major version that is not known here."""
-        raw = {flat[i].decode(): flat[i + 1] for i in range(0, len(flat) - 1, 2)}
-        kind = raw.get("kind", b"").decode()
-        if kind not in {"outcome", "progress"} or raw.get("v", b"").split(b".")[0].decode() not in READS:
+    def read(cls, raw: Mapping[bytes, bytes]) -> Reply | None:
+        """Read a reply's fields; None for a kind or a major version that is not known here.
+
+        Raises KeyError or ValueError for one that is none.
+        """
+        kind = raw.get(b"kind", b"").decode()
+        if kind not in {"outcome", "progress"} or raw.get(b"v", b"").partition(b".")[0].decode() not in READS:
             return None
         if kind == "progress":
-            return cls(raw["id"].decode(), kind, int(raw["attempt"]), raw.get("body", b""))
-        service = raw.get("service", b"")
+            return cls(raw[b"id"].decode(), kind, int(raw[b"attempt"]), raw.get(b"body", b""))
+        service, log = raw.get(b"service", b""), raw.get(b"log", b"")
         return cls(
-            id=raw["id"].decode(), kind=kind, attempt=int(raw["attempt"]), body=raw.get("body", b""),
-            code=Code(raw["code"].decode()), executed=Executed(raw["executed"].decode()),
-            cause=raw.get("cause", b"").decode(), server=raw.get("server", b"").decode(),
-            worker=raw.get("worker", b"").decode(), accepted_ms=int(raw["accepted"]),
-            started_ms=int(raw.get("started", 0)), ended_ms=int(raw["ended"]),
+            id=raw[b"id"].decode(), kind=kind, attempt=int(raw[b"attempt"]), body=raw.get(b"body", b""),
+            code=_CODES[raw[b"code"]], executed=_EXECUTED[raw[b"executed"]],
+            cause=raw.get(b"cause", b"").decode(), server=raw.get(b"server", b"").decode(),
+            worker=raw.get(b"worker", b"").decode(), accepted_ms=int(raw[b"accepted"]),
+            started_ms=int(raw.get(b"started", 0)), ended_ms=int(raw[b"ended"]),
             service_ms=float(service) if service else None,
-            attempts=tuple(read_attempts(raw.get("log", b"").decode())),
-            chunks=int(raw.get("chunks", 0)), entry=raw.get("entry", b"").decode(),
+            attempts=tuple(read_attempts(log.decode())) if log else (),
+            chunks=int(raw.get(b"chunks", 0)), entry=raw.get(b"entry", b"").decode(),
         )  # fmt: skip
 
     @classmethod
     def read_packed(cls, data: bytes) -> Reply | None:
         """Read an outcome that was kept: msgpack of the flat fields."""
-        flat = cast("list[bytes]", msgpack.unpackb(data, raw=True))
-        return cls.read(flat)
+        return cls.read(paired(msgpack.unpackb(data, raw=True)))
 
 
 def read_attempts(log: str) -> Iterable[Attempt]:

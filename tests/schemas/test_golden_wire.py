@@ -25,6 +25,7 @@ from mcpweft_schemas.wire import (
     pack_answer,
     pack_problem,
     pack_request,
+    paired,
     read_attempts,
     unpack,
 )
@@ -121,7 +122,7 @@ async def _written(pool: Pool) -> dict[str, list[bytes]]:
             flat = [part.replace(old, new) for part in flat]
         return flat
 
-    assert Reply.read_packed(kept) == Reply.read([part for pair in outcome.items() for part in pair])
+    assert Reply.read_packed(kept) == Reply.read(outcome)
     return {
         "stream_entry.txt": lines(entry_fields),
         "progress.txt": lines(progress),
@@ -148,11 +149,11 @@ def test_a_body_of_version_1_is_read() -> None:
     assert delivery.request() == (ARGUMENTS, METADATA)
     assert (delivery.tool, delivery.tenant, delivery.trace) == ("search", "blue", "00-1-2-01")
     assert (delivery.klass, delivery.safe, delivery.accepted_ms) == (Class.HIGH, True, NOW)
-    assert delivery.fields["session"] == b"s1"
+    assert delivery.fields[b"session"] == b"s1"
 
 
 def test_an_outcome_of_version_1_is_read() -> None:
-    reply = Reply.read(golden_lines("outcome.txt"))
+    reply = Reply.read(paired(golden_lines("outcome.txt")))
     attempts = (
         Attempt("alpha", "w1", "SERVER_DIED", Executed.MAYBE, NOW, 0),
         Attempt("alpha", "w1", "OK", Executed.YES, NOW, 0),
@@ -167,7 +168,7 @@ def test_an_outcome_of_version_1_is_read() -> None:
 
 
 def test_progress_of_version_1_is_read() -> None:
-    reply = Reply.read(golden_lines("progress.txt"))
+    reply = Reply.read(paired(golden_lines("progress.txt")))
     assert reply == Reply(id=REQUEST, kind="progress", attempt=1, body=b"half")
 
 
@@ -179,8 +180,8 @@ def test_a_log_of_version_1_is_read() -> None:
 @pytest.mark.parametrize("name", ["outcome.txt", "progress.txt"])
 def test_a_reply_with_unknown_fields_is_read_and_one_of_another_major_is_passed_over(name: str) -> None:
     lines = golden_lines(name)
-    assert Reply.read([*lines, b"later", b"\xff\x00"]) == Reply.read(lines)
+    assert Reply.read(paired([*lines, b"later", b"\xff\x00"])) == Reply.read(paired(lines))
     assert lines[:2] == [b"v", b"1"]
-    assert Reply.read([b"v", b"1.9", *lines[2:]]) == Reply.read(lines)
-    assert Reply.read([b"v", b"2", *lines[2:]]) is None
-    assert Reply.read([b"v", b"1", b"kind", b"rumour", b"id", b"x"]) is None
+    assert Reply.read(paired([b"v", b"1.9", *lines[2:]])) == Reply.read(paired(lines))
+    assert Reply.read(paired([b"v", b"2", *lines[2:]])) is None
+    assert Reply.read(paired([b"v", b"1", b"kind", b"rumour", b"id", b"x"])) is None

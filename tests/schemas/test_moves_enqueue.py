@@ -316,4 +316,4 @@ async def test_the_longest_lived_flags_and_fields_reach_the_record_and_the_worke
     assert (delivery.attempt_timeout_ms, delivery.safe) == (5000, True)
     assert 59_000 < delivery.remaining_ms <= 60_000
     assert delivery.request() == ({"text": "hello"}, {})
-    assert (delivery.fields["session"], delivery.fields["later"]) == (b"s1", b"field")
+    assert (delivery.fields[b"session"], delivery.fields[b"later"]) == (b"s1", b"field")

@@ -199,7 +199,7 @@ async def test_a_version_that_a_worker_cannot_read_stays_for_a_newer_one(pool: P
     assert (record["state"], record.get("attempt", "0")) == (State.DELAYED, "0")
     new = await pool.join("new")
     (delivery,) = await pool.fetch(new, 5, ("1", "2"))
-    assert (delivery.id, delivery.attempt, delivery.fields["shape"]) == (future, 1, b"new")
+    assert (delivery.id, delivery.attempt, delivery.fields[b"shape"]) == (future, 1, b"new")
 
 
 async def test_a_minor_version_is_read_by_every_worker_of_its_major(pool: Pool) -> None:
@@ -213,12 +213,12 @@ async def test_unknown_fields_are_carried_through_a_retry_and_a_replay(pool: Poo
     worker = await pool.join()
     for _ in range(2):
         delivery = await pool.take(worker)
-        assert delivery.fields["later"] == extra[1].encode()
+        assert delivery.fields[b"later"] == extra[1].encode()
         assert delivery.body == b"\x00\xff" * 50
         await pool.settle(delivery, "retry")
     await pool.store.replay("echo", request, "echo~again", timeout_ms=1000, keep_ms=1000)
     again = await pool.take(worker)
-    assert (again.id, again.fields["later"], again.fields["encoding"]) == (
+    assert (again.id, again.fields[b"later"], again.fields[b"encoding"]) == (
         "echo~again", extra[1].encode(), b"zstd",
     )  # fmt: skip
     await pool.settle(again)

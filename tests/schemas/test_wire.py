@@ -23,6 +23,7 @@ from mcpweft_schemas.wire import (
     key_digest,
     pack,
     pack_request,
+    paired,
     read_attempts,
     unpack,
 )
@@ -186,8 +187,8 @@ def test_fields_that_are_missing_are_empty() -> None:
 
 
 def test_a_hello_and_an_empty_entry_are_no_replies() -> None:
-    assert Reply.read([b"v", b"1", b"kind", b"hello"]) is None
-    assert Reply.read([]) is None
+    assert Reply.read(paired([b"v", b"1", b"kind", b"hello"])) is None
+    assert Reply.read(paired([])) is None
 
 
 def test_an_empty_log_has_no_attempts_and_a_longer_one_has_them_in_order() -> None:

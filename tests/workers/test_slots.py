@@ -45,6 +45,25 @@ def test_an_idle_capabilitys_slots_serve_the_others_and_are_not_owed_later() -> 
     assert ledger.divide(8, {"a", "b"}) == {"a": 4, "b": 4}
 
 
+async def test_free_slots_are_had_at_once_unless_another_asks_for_them() -> None:
+    allowed = 0
+    ledger = Slots(4, {"a": 1.0, "b": 1.0}, lambda: allowed)
+    first = asyncio.create_task(ledger.reserve("a"))
+    await until(lambda: "a" in ledger._asking and ledger._due is None)  # it has asked, and been dealt nothing
+    allowed = 4
+    second = asyncio.create_task(ledger.reserve("b"))  # takes nothing from under the one that waits
+    await until(lambda: first.done() and second.done())
+    assert (first.result(), second.result()) == (2, 2)
+    ledger.give_back(2)
+    alone = ledger.reserve("a")
+    try:
+        alone.send(None)  # the first step of a coroutine that does not wait is its last one
+    except StopIteration as done:
+        assert done.value == 2
+    else:
+        raise AssertionError("it waited")
+
+
 async def test_who_asks_waits_until_a_slot_is_free() -> None:
     ledger = slots(2)
     assert await ledger.reserve("a") == 2
@@ -87,9 +106,11 @@ async def test_a_shut_gate_deals_nothing_and_an_open_one_no_more_than_it_allows(
 
 
 async def test_a_reservation_that_nobody_waits_for_any_more_comes_back() -> None:
-    ledger = slots(3)
+    allowed = 0
+    ledger = Slots(3, {"a": 1.0}, lambda: allowed)
     asking = asyncio.create_task(ledger.reserve("a"))
     await asyncio.sleep(0)
+    allowed = 3
     ledger._deal()  # dealt, and cancelled before it hears of it
     asking.cancel()
     await asyncio.wait([asking])

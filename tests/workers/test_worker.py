@@ -203,8 +203,7 @@ async def test_progress_is_passed_on_where_it_was_asked_for(bench: Bench) -> Non
     waiter = bench.store.link.waiter(key)
     heard = await bench.store.wait_entries(waiter, {key: "0"})
     await waiter.close()
-    words = [dict(zip(flat[::2], flat[1::2], strict=True)) for _, flat in heard[key]]
-    progress = [word for word in words if word.get(b"kind") == b"progress"]
+    progress = [word for _, word in heard[key] if word.get(b"kind") == b"progress"]
     assert {word[b"id"].decode() for word in progress} == set(told)
     steps = [unpack(word[b"body"])["progress"] for word in progress]
     assert steps == sorted(steps)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import itertools
 import logging
-import math
 from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
 
-from mcpweft_schemas.errors import near
+from mcpweft_schemas.errors import InvalidArgumentsError, near
+from mcpweft_schemas.wire import check
 from mcpweft_workers.failure import CallFailed, Cause
 
 if TYPE_CHECKING:
@@ -60,9 +60,10 @@ class Catalog:
 
     def _faults(self, tool: Tool, arguments: dict[str, Any]) -> str:
         """Say what is wrong with the arguments; an empty string when nothing is."""
-        where = _not_json(arguments, "$")
-        if where is not None:
-            return f"cannot travel: JSON has no such value as stands at {where}"
+        try:
+            check(arguments)
+        except InvalidArgumentsError as error:
+            return f"cannot travel: {error.what}"
         validator = self._validator(tool)
         if validator is None or validator.is_valid(arguments):
             return ""
@@ -105,20 +106,3 @@ def _path(parts: Iterable[str | int]) -> str:
     for part in parts:
         path += f"[{part}]" if isinstance(part, int) else f".{part}"
     return path
-
-
-def _not_json(value: Any, path: str) -> str | None:
-    """Say where `value` holds what JSON cannot write: NaN, infinities, bytes, odd keys."""
-    if value is None or isinstance(value, str | int):
-        return None
-    if isinstance(value, float):
-        return None if math.isfinite(value) else path
-    if isinstance(value, dict):
-        if not all(isinstance(key, str) for key in value):
-            return path
-        inner = ((f"{path}.{key}", each) for key, each in value.items())
-    elif isinstance(value, list | tuple):
-        inner = ((f"{path}[{index}]", each) for index, each in enumerate(value))
-    else:
-        return path
-    return next((found for where, each in inner if (found := _not_json(each, where)) is not None), None)

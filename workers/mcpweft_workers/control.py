@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from mcpweft_schemas.errors import McpweftError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mcpweft_schemas.store import Store
     from mcpweft_workers.backoff import Patience
@@ -68,8 +68,7 @@ class Control:
                 self._incarnations[key] = incarnation
                 self._positions[key] = "0"
 
-    def _obey(self, flat: list[bytes]) -> None:
-        fields = dict(zip(flat[::2], flat[1::2], strict=False))
+    def _obey(self, fields: Mapping[bytes, bytes]) -> None:
         if fields.get(b"kind") == b"cancel":
             request_id, entry = fields.get(b"id", b""), fields.get(b"entry", b"")
             self._on_cancel(request_id.decode(errors="replace"), entry.decode(errors="replace"))

@@ -10,6 +10,7 @@ registry of the worker's own.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -32,6 +33,13 @@ class Metrics:
         self._server = server
         self._flow()
         self._standing()
+        # What is counted for each call: a labelled series costs more to find than to count in.
+        self._attempts_of = cache(self._attempts.labels)
+        self._queue_of = cache(self._queue.labels)
+        self._attempt_of = cache(self._attempt.labels)
+        self._service_of = cache(self._service.labels)
+        self._bytes_of = cache(self._bytes.labels)
+        self._settles_of = cache(self._settles.labels)
         for pool in pools:  # a series that is there from the start can be told from one that is not
             self._lost_fetches.labels(pool, server)
 
@@ -109,22 +117,22 @@ class Metrics:
 
     def ended(self, pool: str, klass: Class, outcome: str) -> None:
         """Count a delivery that ended."""
-        self._attempts.labels(pool, self._server, klass.value, str(outcome)).inc()
+        self._attempts_of(pool, self._server, klass.value, str(outcome)).inc()
 
     def waited(self, pool: str, klass: Class, ms: int) -> None:
         """Count what a request waited for its first delivery."""
-        self._queue.labels(pool, self._server, klass.value).observe(max(0, ms) / 1000)
+        self._queue_of(pool, self._server, klass.value).observe(max(0, ms) / 1000)
 
     def served(self, pool: str, outcome: str, took: float, service_ms: float | None, size: int) -> None:
         """Count a run's time (seconds), the server's part of it, and the size of what came out."""
-        self._attempt.labels(pool, self._server, str(outcome)).observe(took)
+        self._attempt_of(pool, self._server, str(outcome)).observe(took)
         if service_ms is not None:
-            self._service.labels(pool, self._server).observe(service_ms / 1000)
-            self._bytes.labels(pool, self._server).observe(size)
+            self._service_of(pool, self._server).observe(service_ms / 1000)
+            self._bytes_of(pool, self._server).observe(size)
 
     def settled(self, pool: str, word: Word | None) -> None:
         """Count what the store said to a settlement."""
-        self._settles.labels(pool, self._server, "GIVEN_UP" if word is None else word.value).inc()
+        self._settles_of(pool, self._server, "GIVEN_UP" if word is None else word.value).inc()
 
     def told(self, pool: str) -> None:
         """Count progress that was passed on."""

@@ -47,6 +47,8 @@ RECORD_LIFE = 60.0
 HEAD_START = 0.1
 """The part of the first backoff that a retry leaves to others before this worker may have it again."""
 
+_CALL = b"tools/call"  # the one method there is
+
 EARLY = 1000
 """Cancels of what is not here that are remembered, the newest ones."""
 
@@ -265,9 +267,9 @@ class Runner:
 
     async def _call(self, run: Run) -> Judgement:
         delivery = run.delivery
-        method = delivery.fields.get("method", b"tools/call").decode(errors="replace")
-        if method != "tools/call":
-            what = f"method {method!r} is not served here"
+        method = delivery.fields.get(b"method", _CALL)
+        if method != _CALL:
+            what = f"method {method.decode(errors='replace')!r} is not served here"
             return judgement.refused(delivery, what, "Call a tool.")
         try:
             arguments, _ = delivery.request()
