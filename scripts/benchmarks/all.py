@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks.rig.party import module
 from benchmarks.rig.report import RECORDS
 
-NAMES = ("queue", "overhead", "scale", "idle", "memory")
+NAMES = ("queue", "overhead", "scale", "idle", "memory", "profile")
 BEGIN, END = "<!-- figures: written by scripts/bench all -->", "<!-- end of figures -->"
 
 

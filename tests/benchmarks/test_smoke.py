@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import all as every
+from benchmarks import profile
 from benchmarks.rig.report import RECORDS
 
 if TYPE_CHECKING:
@@ -50,6 +52,14 @@ def test_memory_tells_its_figures(bench: Callable[..., dict[str, Any]]) -> None:
     assert told["redis_bytes_over_payload"] > 0
     assert told["map_peak_mb"].keys() == {"producer", "worker", "store", "store data"}
     assert min(told["map_peak_mb"].values()) > 0
+
+
+def test_a_profile_tells_where_the_samples_were() -> None:
+    stacks = ["main (a.py:1);work (b.py:7) 3", "main (a.py:2);rest (c.py:9) 1", "loop (threading.py:5) 9"]
+    assert profile.functions(stacks, 2) == [("main (a.py)", 1.0), ("work (b.py)", 0.75)]
+    own = profile.cpu_us(os.getpid())
+    while profile.cpu_us(os.getpid()) == own:
+        pass  # a tick of the processor's time is counted at last
 
 
 def test_the_page_names_every_benchmark_and_has_room_for_their_figures() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,13 +56,9 @@ async def test_free_slots_are_had_at_once_unless_another_asks_for_them() -> None
     await until(lambda: first.done() and second.done())
     assert (first.result(), second.result()) == (2, 2)
     ledger.give_back(2)
-    alone = ledger.reserve("a")
-    try:
-        alone.send(None)  # the first step of a coroutine that does not wait is its last one
-    except StopIteration as done:
-        assert done.value == 2
-    else:
-        raise AssertionError("it waited")
+    with pytest.raises(StopIteration) as ended:
+        ledger.reserve("a").send(None)  # the first step of a coroutine that does not wait is its last one
+    assert ended.value.value == 2
 
 
 async def test_who_asks_waits_until_a_slot_is_free() -> None:

@@ -53,8 +53,8 @@ class Slots:
     async def reserve(self, capability: str) -> int:
         """Wait until slots are dealt to `capability`; return how many, or 0 once closed. One asker each.
 
-        Where nobody else asks, what is free is had at once: so the next fetch goes out before what the last one
-        brought begins to run.
+        Where nobody else asks, what is free is had at once: so the next fetch goes out before what the last
+        one brought begins to run.
         """
         if self._closed:
             return 0

@@ -110,6 +110,21 @@ class MeasuredStore:
         hidden = self._inner.union(_OURS)
         return {name: count for name, count in self.commands().items() if name not in hidden}
 
+    def scripts(self) -> dict[str, float]:
+        """Return how many scripts ran since `reset`, for how long (µs), and the same of the commands in them.
+
+        A command that clients send as well counts as one in a script: of these there are none in steady work.
+        """
+        stats = self._client.info("commandstats")
+        whole = stats.get("cmdstat_evalsha", {"calls": 0, "usec": 0})
+        inner = [of for name, of in stats.items() if name.removeprefix("cmdstat_") in self._inner]
+        return {
+            "scripts_per_call": float(whole["calls"]),
+            "scripts_us": float(whole["usec"]),
+            "inner_per_call": float(sum(of["calls"] for of in inner)),
+            "inner_us": float(sum(of["usec"] for of in inner)),
+        }
+
     def slow_scripts_ms(self) -> list[float]:
         """Return how long each script took that took longer than `NOTED_MS`, since `reset`."""
         entries = self._client.slowlog_get(_MOST)
