@@ -13,18 +13,7 @@ from typing import TYPE_CHECKING
 from cyclopts import Parameter
 
 if TYPE_CHECKING:
-    from mcpweft_schemas.config import Config
-    from mcpweft_schemas.locate import Place
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CoordinatorOptions:
-    """What one coordinator is to do."""
-
-    config: Config
-    place: Place
-    id: str | None = None
-    """Its id among the coordinators; None: it makes one."""
+    from mcpweft_coordinator.entry import CoordinatorOptions
 
 
 @Parameter(name="*")
@@ -69,9 +58,9 @@ def coordinator(
         Address that the port listens on.
 
     """
-    options = resolve(where, id=id, port=port, host=host)
     from mcpweft_coordinator.entry import run_coordinator  # loads the control plane
 
+    options = resolve(where, id=id, port=port, host=host)
     return run_coordinator(options, launch=launch)
 
 
@@ -89,7 +78,8 @@ def resolve(
         ConnectionFailedError: nobody says where the fabric is.
 
     """
-    from mcpweft_schemas import tomlfile  # nothing below is needed for --help
+    from mcpweft_coordinator.entry import CoordinatorOptions  # nothing here is needed for --help
+    from mcpweft_schemas import tomlfile
     from mcpweft_schemas.config import load_config
     from mcpweft_schemas.locate import locate
 

@@ -12,6 +12,7 @@ import random
 import signal
 import sys
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mcpweft_coordinator.coordinator import Coordinator, coordinator_id
@@ -23,10 +24,20 @@ from mcpweft_schemas.store import Store
 from mcpweft_schemas.sweeper import COORDINATOR
 
 if TYPE_CHECKING:
-    from mcpweft_coordinator.command import CoordinatorOptions
     from mcpweft_schemas.config import Config
+    from mcpweft_schemas.locate import Place
 
 LOG = logging.getLogger("mcpweft.coordinator")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoordinatorOptions:
+    """What one coordinator is to do."""
+
+    config: Config
+    place: Place
+    id: str | None = None
+    """Its id among the coordinators; None: it makes one."""
 
 
 def run_coordinator(options: CoordinatorOptions, *, launch: bool = False) -> int:
