@@ -1,6 +1,6 @@
 """Where the time of one call goes: what explains the figures of the others.
 
-The load of `scripts/bench queue` (a handler that does nothing, 200 bytes), with 1, 32 and 256 calls in flight.
+The load of `scripts/bench queue` (a handler that does nothing, 200 bytes) with 1, 32 and 256 calls in flight.
 For each the processor time of store, producer and worker for one call, the part of the store's that lies in
 scripts, and the part of that which lies in the commands they call: the rest is Lua. With 256 in flight
 a sampling profiler (py-spy) looks at producer and worker, too; what it names is where they were.
