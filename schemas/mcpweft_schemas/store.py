@@ -33,8 +33,8 @@ from mcpweft_schemas.word import Word
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-BATCH = 100
-"""Most items of one call of a move: what holds the store for less than 10 ms."""
+BATCH = 50
+"""Most items of one call of a move: what holds the store for less than 10 ms, on a slow processor too."""
 BATCH_BYTES = 1024 * 1024
 """Most bytes of one call of a move; one larger item goes alone."""
 

@@ -10,6 +10,7 @@ import pytest
 import realredis
 from mcpweft_schemas.life import Class, State
 from mcpweft_schemas.outcome import Code, Executed
+from mcpweft_schemas.store import BATCH
 from mcpweft_schemas.wire import PICKY, READS
 from mcpweft_schemas.word import Word
 from waiting import until
@@ -252,11 +253,11 @@ async def test_a_dead_workers_request_past_its_deadline_ends_as_timeout(clock: C
 async def test_a_reclaim_is_bounded_and_says_that_there_is_more(pool: Pool) -> None:
     worker = await pool.join()
     for _ in range(2):
-        await pool.store.enqueue("echo", [pool.submission(safe=True) for _ in range(75)])
-        await pool.fetch(worker, 75)
+        await pool.store.enqueue("echo", [pool.submission(safe=True) for _ in range(BATCH - 10)])
+        await pool.fetch(worker, BATCH)
     first, second = [await _reclaim(pool, confirmed=True) for _ in range(2)]
     assert (first.word, second.word) == (Word.MORE, Word.OK)
-    assert first.moved + second.moved == 150
+    assert first.moved + second.moved == 2 * (BATCH - 10)
 
 
 async def test_a_reclaim_that_keeps_everything_does_not_ask_to_be_called_again(

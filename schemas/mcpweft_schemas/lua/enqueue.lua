@@ -1,5 +1,5 @@
 -- needs ground record
--- enqueue: accept up to 100 requests.
+-- enqueue: accept up to 50 requests.
 -- KEYS  pool
 -- ARGV  n, then 20 values an item: id v tool class timeout start_within attempt_timeout max delay safe flags
 --       waiter key print trace tenant keep key_keep extra body (times in ms; extra: msgpack of a flat list)

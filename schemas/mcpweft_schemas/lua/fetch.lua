@@ -7,7 +7,7 @@
 -- that lost an answer raises its epoch (adopt), so bytes of an older fetch that arrive late are STALE.
 local worker, server, instance, inc = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local epoch, slots = tonumber(ARGV[5]), tonumber(ARGV[6])
-local LOOK, READS, BYTES = 64, 100, 1048576
+local LOOK, READS, BYTES = 64, 50, 1048576
 local WEIGHT = {8, 4, 2, 1}
 local TAKEN = {'state', 'stream', 'entry', 'class', 'tool', 'v', 'safe', 'attempt', 'deliveries', 'max', 'deadline',
   'start_by', 'attempt_ms', 'flags', 'accepted', 'size'}

@@ -19,6 +19,7 @@ local beat = tonumber(redis.call('ZSCORE', base .. 'alive', worker) or '0')
 if not confirmed and now - beat < dead_after then return {'ALIVE', 0, 0, 0} end
 local sure = confirmed or now - beat >= dead_after + patience
 redis.call('ZREM', base .. 'usable', worker)
+local LOOK = 50
 local moved, lost, kept, looked = 0, 0, 0, 0
 
 local function move(r)
@@ -48,7 +49,7 @@ end
 
 for _, which in ipairs(STREAMS) do
   local stream, from = base .. 'q:' .. which, '-'
-  while looked < 100 do
+  while looked < LOOK do
     local page = redis.pcall('XPENDING', stream, GROUP, from, '+', '50', worker)
     if type(page) ~= 'table' or page.err or #page == 0 then break end
     for _, pending in ipairs(page) do
@@ -66,5 +67,5 @@ for _, which in ipairs(STREAMS) do
   end
 end
 write_tally()
-if looked >= 100 and looked > kept then return {'MORE', moved, lost, kept} end
+if looked >= LOOK and looked > kept then return {'MORE', moved, lost, kept} end
 return {kept > 0 and 'KEPT' or 'OK', moved, lost, kept}

@@ -1,5 +1,5 @@
 -- needs ground record
--- settle: end up to 100 deliveries.
+-- settle: end up to 50 deliveries.
 -- KEYS  pool
 -- ARGV  instance n, then 12 values an item: id stream entry how code cause executed service body chunks backoff keep
 --       how: done | dead | retry | release; service in ms; backoff in ms, for the instance that has tried
