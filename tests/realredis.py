@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -137,6 +138,7 @@ class RedisServer:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C in the terminal ends tests first, then servers
+                restore_signals=False,  # Python ignores SIGXFSZ: a full disk is an error, and no death
             )
             until_sync(lambda: self._answers() or not self.running, within=_START_WITHIN)
             if self.running:
@@ -176,6 +178,18 @@ class RedisServer:
         """Undo `pause`."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
+
+    def fill_disk(self) -> None:
+        """Let no file of the server grow any more, as on a full disk. Linux only."""
+        self._limit_files(1)
+
+    def free_disk(self) -> None:
+        """Undo `fill_disk`."""
+        self._limit_files(resource.RLIM_INFINITY)
+
+    def _limit_files(self, size: int) -> None:
+        _, most = resource.prlimit(self.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (size if size >= 0 else most, most))
 
     def close(self) -> None:
         """Kill the process and delete its folder."""

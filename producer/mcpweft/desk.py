@@ -21,8 +21,13 @@ from mcpweft.enqueuer import Enqueuer, Ticket
 from mcpweft.reader import Reader, expire_at, hard_limit
 from mcpweft.refusal import refusal, unknown_capability
 from mcpweft.waits import Wait, Waits
-from mcpweft_schemas.connect import StoreRefusedError, StoreUnreachableError
-from mcpweft_schemas.errors import McpweftError, RequestTimeoutError, ResultExpiredError, ShuttingDownError
+from mcpweft_schemas.errors import (
+    FabricError,
+    McpweftError,
+    RequestTimeoutError,
+    ResultExpiredError,
+    ShuttingDownError,
+)
 from mcpweft_schemas.ident import producer_id
 from mcpweft_schemas.keys import capability_of
 from mcpweft_schemas.outcome import Executed
@@ -196,7 +201,7 @@ class Desk:
     async def _cancel(self, capability: str, request_id: str, *, stop: bool) -> None:
         try:
             await self.run_cancel(capability, request_id, self.producer, stop=stop)
-        except (StoreUnreachableError, StoreRefusedError) as error:
+        except FabricError as error:
             _log.warning("request %s could not be cancelled: %s", request_id, error.what)
 
     async def run_cancel(self, capability: str, request_id: str, producer: str, *, stop: bool) -> Word:
@@ -304,7 +309,7 @@ class Desk:
         for future in self._submitting:
             if not future.done():
                 future.set_exception(_closing(None, Executed.MAYBE))
-        with contextlib.suppress(TimeoutError, StoreUnreachableError, StoreRefusedError):
+        with contextlib.suppress(TimeoutError, FabricError):
             async with asyncio.timeout(_CLOSE_S):
                 await self.reader.close()
 

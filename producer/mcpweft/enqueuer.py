@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from mcpweft.refusal import refusal
-from mcpweft_schemas.connect import StoreRefusedError, StoreUnreachableError
+from mcpweft_schemas.connect import StoreRefusedError, StoreUnreachableError, StoreUnwritableError
 from mcpweft_schemas.errors import ConnectionFailedError, McpweftError, ResourceExhaustedError
 from mcpweft_schemas.outcome import Executed
 from mcpweft_schemas.store import BATCH, BATCH_BYTES
@@ -38,7 +38,7 @@ REPEAT_S = 30.0
 """How long an enqueue may be repeated: its record lives for twice that, so a repeat always finds it."""
 _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 1.0
-_NO_ROOM = (Word.FULL, Word.OOM)
+_NO_ROOM = (Word.FULL, Word.OOM, Word.UNWRITABLE)
 _OVERHEAD = 400  # bytes of one request's flat fields, about
 
 
@@ -181,7 +181,7 @@ class Enqueuer:
                 self._park(lane, ticket)
                 continue
             if lane is None and ticket.deadline <= now:
-                ticket.failed(ticket, _no_room(ticket, Word.FULL))
+                ticket.failed(ticket, _no_room(ticket, ticket.last.word if ticket.last else Word.FULL))
                 continue
             batch.append(ticket)
             size += more
@@ -210,13 +210,18 @@ class Enqueuer:
             for ticket in unsent:
                 ticket.sent = True
             answer = await self._store.enqueue(capability, [ticket.submission for ticket in batch])
+        except (StoreUnwritableError, ResourceExhaustedError) as error:
+            for ticket in unsent:
+                ticket.sent = False  # it wrote nothing
+            if len(unsent) < len(batch):  # what was sent before may have been accepted then
+                raise StoreUnreachableError(error.what, advice=error.advice) from error
+            word = Word.OOM if isinstance(error, ResourceExhaustedError) else Word.UNWRITABLE
+            return tuple(Accepted(word, ticket.submission.id, None, 1000) for ticket in batch)
         except StoreUnreachableError as error:
             if never_sent(error):
                 for ticket in unsent:
                     ticket.sent = False
             raise
-        except ResourceExhaustedError:
-            return tuple(Accepted(Word.OOM, ticket.submission.id, None, 1000) for ticket in batch)
         except Exception as error:  # noqa: BLE001  # whatever it is, its callers must hear of it
             named = error if isinstance(error, McpweftError) else _refused(error)
             for ticket in batch:

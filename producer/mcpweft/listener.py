@@ -13,13 +13,12 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING
 
-from mcpweft_schemas.connect import StoreRefusedError, StoreUnreachableError
+from mcpweft_schemas.errors import FabricError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from mcpweft_schemas.connect import Waiter
-    from mcpweft_schemas.errors import McpweftError
     from mcpweft_schemas.store import Store
 
 _log = logging.getLogger("mcpweft")
@@ -64,7 +63,7 @@ class Listener:
                 return
             self._turn.clear()
             if self._waiter is not None:
-                with contextlib.suppress(StoreUnreachableError, StoreRefusedError):
+                with contextlib.suppress(FabricError):
                     await self._store.link.unblock(self._waiter, key)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_UNBLOCK_STEP):
@@ -94,7 +93,7 @@ class Listener:
                         broken = False
                     await self._read()
                     pause = _FIRST_PAUSE
-                except (StoreUnreachableError, StoreRefusedError) as error:
+                except FabricError as error:
                     self._complain(error)
                     broken = True
                     await self._hang_up()
@@ -103,7 +102,7 @@ class Listener:
         finally:
             await self._hang_up()
 
-    def _complain(self, error: McpweftError) -> None:
+    def _complain(self, error: FabricError) -> None:
         now = asyncio.get_running_loop().time()
         level = logging.WARNING if now - self._complained > _QUIET_S else logging.DEBUG
         if level == logging.WARNING:

@@ -22,8 +22,13 @@ from mcpweft.listener import Listener
 from mcpweft.outcome import read_progress
 from mcpweft.refusal import overdue
 from mcpweft.waits import TICK, Wait, Waits
-from mcpweft_schemas.connect import StoreRefusedError, StoreUnreachableError
-from mcpweft_schemas.errors import McpweftError, RequestTimeoutError, ResultExpiredError, StoreLostError
+from mcpweft_schemas.errors import (
+    FabricError,
+    McpweftError,
+    RequestTimeoutError,
+    ResultExpiredError,
+    StoreLostError,
+)
 from mcpweft_schemas.outcome import Code, Executed
 from mcpweft_schemas.store import BATCH
 from mcpweft_schemas.wire import Reply
@@ -192,7 +197,7 @@ class Reader:
     async def _look(self, capability: str, ids: Sequence[str] | None = None) -> None:
         try:
             await self.look(capability, ids)
-        except (StoreUnreachableError, StoreRefusedError) as error:
+        except FabricError as error:
             _log.debug("lookup on %s: %s", capability, error.what)
 
     async def look(self, capability: str, ids: Sequence[str] | None = None) -> None:
@@ -275,7 +280,7 @@ class Reader:
                 continue
             try:
                 await self._hear(stream)
-            except (StoreUnreachableError, StoreRefusedError) as error:
+            except FabricError as error:
                 _log.debug("heartbeat on %s: %s", stream.capability, error.what)
 
     async def _look_all(self, now: float) -> None:
@@ -316,7 +321,7 @@ class Reader:
                 ended += [i for i, word in zip(batch, words, strict=True) if word in gone]
             if ended:
                 await self.look(capability, ended)
-        except (StoreUnreachableError, StoreRefusedError) as error:
+        except FabricError as error:
             _log.debug("expiry on %s: %s", capability, error.what)
 
 

@@ -29,6 +29,15 @@ if TYPE_CHECKING:
     from mcpweft_schemas.wire import Accepted, Submission
 
 
+_NO_ROOM = {
+    Word.OOM: ("the store is out of memory", "Raise its maxmemory or wait until work has drained."),
+    Word.UNWRITABLE: (
+        "the store takes no writes: its disk is full, or its replicas are away",
+        "Look at its log, and free space on its disk; it takes writes again by itself.",
+    ),
+}
+
+
 def refusal(capability: str, submission: Submission, accepted: Accepted) -> McpweftError:
     """Return the error that stands for a word of enqueue other than those that accept."""
     after = accepted.retry_after_ms / 1000 if accepted.retry_after_ms else None
@@ -62,13 +71,9 @@ def refusal(capability: str, submission: Submission, accepted: Accepted) -> Mcpw
                 advice="Use a key of its own for each different call.",
                 request_id=accepted.id,
             )
-        case Word.OOM:
-            return ResourceExhaustedError(
-                "the store is out of memory",
-                advice="Raise its maxmemory or wait until work has drained.",
-                retry_after=after,
-                request_id=submission.id,
-            )
+        case Word.OOM | Word.UNWRITABLE:
+            what, advice = _NO_ROOM[accepted.word]
+            return ResourceExhaustedError(what, advice=advice, retry_after=after, request_id=submission.id)
         case _:
             return StoreRefusedError(
                 f"the store answered {accepted.word} to the request",

@@ -50,11 +50,19 @@ _UNREACHABLE = (
     OSError,
 )
 _REFUSED = (trouble.AuthenticationError, trouble.AuthorizationError, trouble.NoPermissionError)
+_UNWRITABLE = {
+    "MISCONF": "Free space on its disk, or look at its log; it takes writes again by itself.",
+    "NOREPLICAS": "Bring its replicas back, or lower its min-replicas-to-write.",
+}
 _REFUSED_IN_SCRIPT = ("ACL failure in script", "The user executing the script can't")  # since 7.2; 7.0
 
 
 class StoreUnreachableError(ConnectionFailedError):
     """The store did not answer; whether the command took effect is not known."""
+
+
+class StoreUnwritableError(StoreUnreachableError):
+    """The store answers, and takes no write for now: nothing was written, and time or an operator helps."""
 
 
 class StoreRefusedError(ConnectionFailedError):
@@ -150,16 +158,8 @@ def _named(error: Exception) -> Exception:
             f"the store refused the connection or a command: {error}",
             advice="Check the user, password and ACL of the store's URL.",
         )
-    if isinstance(error, trouble.OutOfMemoryError):
-        return ResourceExhaustedError(
-            "the store is out of memory", advice="Raise its maxmemory or wait until work has drained."
-        )
     if isinstance(error, trouble.ResponseError) and not isinstance(error, _UNREACHABLE):
-        if "OOM" in str(error):
-            return ResourceExhaustedError(
-                "the store is out of memory", advice="Raise its maxmemory or wait until work has drained."
-            )
-        return error
+        return _without_room(error)
     # A Cluster of which no node answers is a RedisClusterException, which for all its name is no RedisError.
     away = isinstance(error, trouble.RedisClusterException) and "cannot be connected" in str(error)
     if away or isinstance(error, (*_UNREACHABLE, trouble.RedisError)):
@@ -167,6 +167,18 @@ def _named(error: Exception) -> Exception:
             f"the store could not be reached: {str(error) or type(error).__name__}",
             advice="Check that it runs and that its URL is right.",
         )
+    return error
+
+
+def _without_room(error: trouble.ResponseError) -> Exception:
+    """Return what an answer is called that says the store has no room; any other stays as it is."""
+    if isinstance(error, trouble.OutOfMemoryError) or "OOM" in str(error):
+        return ResourceExhaustedError(
+            "the store is out of memory", advice="Raise its maxmemory or wait until work has drained."
+        )
+    said = str(error).partition(" script: ")[0]
+    if advice := _UNWRITABLE.get(said.partition(" ")[0]):
+        return StoreUnwritableError(f"the store takes no writes: {said}", advice=advice)
     return error
 
 

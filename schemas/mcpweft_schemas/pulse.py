@@ -3,7 +3,7 @@
 After an outage every worker's last beat is old, whoever was cut off: the fleet, the store or this process.
 So whoever judges by silence must know for how long it could have heard anything. An answer that took long
 counts as a break (the beats were held up like it), and so does a sleep that took longer than asked (this
-process was stopped).
+process was stopped). A store that takes no writes is not up: it answers questions, and hears no beat.
 
 Above stand the sweeper's doers. Below is the link's trouble, in its own errors. This module must never know
 a move.
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from redis.exceptions import ResponseError
 
+from mcpweft_schemas.connect import StoreUnwritableError
 from mcpweft_schemas.errors import FabricError
 from mcpweft_schemas.sweeplog import Event
 
@@ -40,6 +41,7 @@ class Pulse:
         self._log = log
         self._since: float | None = None
         self._asked = False
+        self._takes_writes = True
 
     @property
     def up(self) -> bool:
@@ -51,8 +53,11 @@ class Pulse:
         """How long it has been up; 0 while it is not."""
         return 0 if self._since is None else int((self.clock() - self._since) * 1000)
 
-    def answered(self, sent: float) -> None:
-        """Book an answer to what was sent at `sent`."""
+    def answered(self, sent: float, *, written: bool = False) -> None:
+        """Book an answer to what was sent at `sent`, and whether it shows that the store takes writes."""
+        self._takes_writes |= written
+        if not self._takes_writes:
+            return
         now = self.clock()
         if self._since is None and self._asked:
             self._log.tell(Event.BACK)
@@ -66,6 +71,7 @@ class Pulse:
             self._log.figures.cuts += 1
             self._log.tell(Event.CUT, error=str(error) or type(error).__name__)
         self._since, self._asked = None, True
+        self._takes_writes &= not isinstance(error, StoreUnwritableError)
 
     async def nap(self, seconds: float) -> None:
         """Sleep."""

@@ -163,7 +163,7 @@ class Sweeper:
             if self._tenure.term is None:
                 self._follow("")
             return self._rng.uniform(0.2, 1.0) * renew_s
-        self._pulse.answered(sent)
+        self._pulse.answered(sent, written=True)  # by whoever holds it, moments ago
         self.figures.holder = lease.holder
         if lease.word is Word.OK:
             if lease.epoch != self.figures.epoch or not self.figures.leading:

@@ -234,7 +234,7 @@ class Accepted:
     """What enqueue says of one request."""
 
     word: Word
-    """OK, REPEAT, ATTACHED, SETTLED, CONFLICT, FULL, LATE, NO_SERVERS, UNKNOWN, OOM or ERROR."""
+    """OK, REPEAT, ATTACHED, SETTLED, CONFLICT, FULL, LATE, NO_SERVERS, UNKNOWN, OOM, UNWRITABLE or ERROR."""
     id: str
     """The request to wait for: the caller's own, or the one that holds its idempotency key."""
     state: State | None

@@ -56,5 +56,7 @@ class Word(StrEnum):
     """The bound of one call was reached; call again."""
     OOM = "OOM"
     """The store is out of memory."""
+    UNWRITABLE = "UNWRITABLE"
+    """The store takes no writes: its disk is full, or its replicas are away."""
     ERROR = "ERROR"
     """The item is malformed; nothing of it was written."""

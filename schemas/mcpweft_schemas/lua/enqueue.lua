@@ -63,6 +63,15 @@ local function refusal(class, size, start_within, flags)
   end
 end
 
+-- What a store without room says to the first write of an item; all of the item goes through, or nothing.
+local function no_room(answer)
+  if type(answer) ~= 'table' or not answer.err then return nil end
+  local code = string.match(answer.err, '^-?(%u+)')
+  if code == 'OOM' then return 'OOM' end
+  if code == 'MISCONF' or code == 'NOREPLICAS' then return 'UNWRITABLE' end
+  error(answer)
+end
+
 local function accept(at)
   local id, v, tool, class = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
   local timeout, start_within = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
@@ -105,10 +114,12 @@ local function accept(at)
   if delay > 0 then
     set('held', cmsgpack.pack(fields))
     local added = redis.pcall('ZADD', base .. 'delayed', int(now + delay), id)
-    if type(added) == 'table' and added.err then return {'OOM', id, '', '1000'} end
+    local none = no_room(added)
+    if none then return {none, id, '', '1000'} end
   else
     local entry = redis.pcall('XADD', base .. 'q:' .. class, 'NOMKSTREAM', '*', unpack(fields))
-    if type(entry) == 'table' and entry.err then return {'OOM', id, '', '1000'} end
+    local none = no_room(entry)
+    if none then return {none, id, '', '1000'} end
     if not entry then
       make_groups()
       count('regrouped')
