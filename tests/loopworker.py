@@ -15,6 +15,7 @@ from mcpweft_schemas import wire
 from mcpweft_schemas.connect import Link, StoreUnreachableError
 from mcpweft_schemas.ident import worker_id
 from mcpweft_schemas.outcome import Code, Executed
+from mcpweft_schemas.packing import pack
 from mcpweft_schemas.store import Reader, Store
 from mcpweft_schemas.word import Word
 
@@ -106,12 +107,12 @@ class LoopWorker:
         self.reader = Reader(self.id, self.server, self.id, "", 1)
         inc = await self.store.declare(self.capability, f"inc-{self.id}", self.settings)
         self.reader = Reader(self.id, self.server, self.id, inc, 1)
-        info = wire.pack({"server": self.server, "host": "h", "pid": 1, "started_ms": 1, "instance": self.id})
+        info = pack({"server": self.server, "host": "h", "pid": 1, "started_ms": 1, "instance": self.id})
         tools = [
             (
                 name,
                 name in self.safe,
-                wire.pack({"name": name, "description": f"does {name}", "input_schema": {"type": "object"},
+                pack({"name": name, "description": f"does {name}", "input_schema": {"type": "object"},
                            "read_only": name in self.safe, "idempotent": None, "task_required": False}),
             )
             for name in self.handlers
@@ -120,7 +121,7 @@ class LoopWorker:
         await self._say()
 
     async def _say(self) -> Word:
-        load = wire.pack({"in_flight": len(self._held), "slots": self.slots, "ok": 1, "errors": 0})
+        load = pack({"in_flight": len(self._held), "slots": self.slots, "ok": 1, "errors": 0})
         usable_ms = 2000 if self.usable else 0
         word = await self.store.beat(self.capability, self.reader, usable_ms, load)
         self.said = usable_ms
@@ -292,7 +293,7 @@ async def large(worker: LoopWorker, delivery: Delivery, arguments: dict[str, Any
 
 async def steps(worker: LoopWorker, delivery: Delivery, arguments: dict[str, Any]) -> Any:
     for step in range(arguments["n"]):
-        body = wire.pack({"progress": step, "total": arguments["n"], "message": f"step {step}"})
+        body = pack({"progress": step, "total": arguments["n"], "message": f"step {step}"})
         await worker.store.progress(worker.capability, delivery, body)
     await worker.gate.wait()
     return "done"

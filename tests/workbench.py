@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 from mcpweft_schemas.config import Config
 from mcpweft_schemas.connect import Link
 from mcpweft_schemas.life import Class
+from mcpweft_schemas.packing import unpack
 from mcpweft_schemas.store import Store
-from mcpweft_schemas.wire import Reply, Submission, pack_request, unpack
+from mcpweft_schemas.wire import Reply, Submission, pack_request
 from mcpweft_workers.entry import WorkerOptions, plan_of
 from mcpweft_workers.worker import Worker
 from waiting import until

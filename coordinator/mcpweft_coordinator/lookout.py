@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from mcpweft_coordinator.crew import Seen
-from mcpweft_schemas import wire
+from mcpweft_schemas.packing import unpack
 
 if TYPE_CHECKING:
     from mcpweft_schemas.config import ServerConfig
@@ -62,7 +62,7 @@ class Lookout:
 
 def _reason(load: bytes) -> str:
     try:
-        said: Any = wire.unpack(load)
+        said: Any = unpack(load)
     except ValueError:  # a worker of another version: its reason is its own
         return ""
     return str(cast("dict[str, Any]", said).get("reason") or "") if isinstance(said, dict) else ""

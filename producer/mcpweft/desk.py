@@ -17,9 +17,10 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from mcpweft.chores import Chores
-from mcpweft.enqueuer import Enqueuer, Ticket
+from mcpweft.enqueuer import Enqueuer
 from mcpweft.reader import Reader, expire_at, hard_limit
 from mcpweft.refusal import refusal, unknown_capability
+from mcpweft.ticket import Ticket
 from mcpweft.waits import Wait, Waits
 from mcpweft_schemas.errors import (
     FabricError,

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from mcpweft.chores import Chores
+    from mcpweft.ticket import Ticket
     from mcpweft_schemas.life import Class
     from mcpweft_schemas.store import Enqueued, Store
-    from mcpweft_schemas.wire import Submission
 
 REPEAT_S = 30.0
 """How long an enqueue may be repeated: its record lives for twice that, so a repeat always finds it."""
@@ -40,27 +40,6 @@ _FIRST_PAUSE = 0.02
 _LONGEST_PAUSE = 1.0
 _NO_ROOM = (Word.FULL, Word.OOM, Word.UNWRITABLE)
 _OVERHEAD = 400  # bytes of one request's flat fields, about
-
-
-@dataclass(slots=True, eq=False)
-class Ticket:
-    """One request on its way into the store."""
-
-    capability: str
-    submission: Submission
-    taken: Callable[[Ticket, Accepted], None]
-    """Told what the store said of it."""
-    failed: Callable[[Ticket, Exception], None]
-    """Told that it could not be handed over."""
-    deadline: float
-    """When its caller gives up."""
-    patient: bool
-    left: bool = False
-    """Its caller has gone: do not send it if it was not sent."""
-    sent: bool = False
-    answered: bool = False
-    last: Accepted | None = None
-    """The refusal that it waits out."""
 
 
 @dataclass(slots=True)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from mcpweft.refusal import unknown_capability
-from mcpweft_schemas import wire
 from mcpweft_schemas.errors import UnknownToolError
+from mcpweft_schemas.packing import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -203,7 +203,7 @@ def _tool(capability: str, key: str, text: bytes) -> Tool:
 def _read(text: bytes) -> dict[str, Any]:
     """Return what a worker wrote of itself; nothing where it cannot be read."""
     try:
-        said = wire.unpack(text)
+        said = unpack(text)
     except ValueError:
         return {}
     return cast("dict[str, Any]", said) if isinstance(said, dict) else {}

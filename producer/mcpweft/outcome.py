@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from mcpweft.result import Progress, Result, read_content
-from mcpweft_schemas import wire
 from mcpweft_schemas.errors import (
     BY_CODE,
     McpweftError,
@@ -16,6 +15,7 @@ from mcpweft_schemas.errors import (
     ToolError,
 )
 from mcpweft_schemas.outcome import Attempt, Code, Times
+from mcpweft_schemas.packing import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,7 @@ def times_of(reply: Reply) -> Times:
 
 def read_result(reply: Reply, body: bytes) -> Result:
     """Return a tool's answer, be it OK or TOOL_ERROR. Raises ValueError where the body is none."""
-    answer = wire.unpack(body)
+    answer = unpack(body)
     if not isinstance(answer, dict):
         raise ValueError("the outcome's body is no answer")  # noqa: TRY004  # the bytes are wrong, not a type
     said = cast("dict[str, Any]", answer)
@@ -101,7 +101,7 @@ def _said(reply: Reply) -> tuple[str, str]:
     if not reply.body:
         return "", ""
     try:
-        body = wire.unpack(reply.body)
+        body = unpack(reply.body)
     except ValueError:
         return "", ""
     said = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
@@ -156,7 +156,7 @@ def _trail(attempts: Sequence[Attempt]) -> str:
 def read_progress(reply: Reply) -> Progress | None:
     """Return what a progress reply says; None where its body cannot be read."""
     try:
-        body = wire.unpack(reply.body)
+        body = unpack(reply.body)
         said = cast("dict[str, Any]", body)
         total, message = said.get("total"), said.get("message")
         return Progress(

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterable, Iterator
 
-    from mcpweft.enqueuer import Ticket
     from mcpweft.result import Progress
     from mcpweft.terms import Listener
+    from mcpweft.ticket import Ticket
     from mcpweft_schemas.wire import Reply
 
 TICK = 0.25

@@ -19,6 +19,7 @@ from mcpweft_schemas import wire
 from mcpweft_schemas.connect import Link
 from mcpweft_schemas.errors import FabricError
 from mcpweft_schemas.outcome import Executed
+from mcpweft_schemas.packing import pack
 from mcpweft_schemas.parent import watch_parent
 from mcpweft_schemas.store import Reader, Store
 
@@ -28,9 +29,9 @@ ANSWER = wire.pack_answer([{"type": "text", "text": "done"}], None, is_error=Fal
 async def serve(store: Store, server: str, worker: str, capability: str) -> None:
     incarnation = await store.declare(capability, os.urandom(8).hex())
     reader = Reader(worker, server, worker, incarnation, time.time_ns() // 1_000_000)
-    tools = [(tool, False, wire.pack({"name": tool})) for tool in ("echo", "hold")]
-    await store.register(capability, reader, wire.pack({"server": server, "pid": os.getpid()}), tools)
-    load = wire.pack({"reason": "", "usable": True})
+    tools = [(tool, False, pack({"name": tool})) for tool in ("echo", "hold")]
+    await store.register(capability, reader, pack({"server": server, "pid": os.getpid()}), tools)
+    load = pack({"reason": "", "usable": True})
     while True:
         with contextlib.suppress(FabricError):
             await store.beat(capability, reader, 2000, load)

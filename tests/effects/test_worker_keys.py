@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mcpweft_schemas.outcome import Code
+from mcpweft_schemas.packing import unpack
 from mcpweft_schemas.sweeper import Policy, Sweeper
-from mcpweft_schemas.wire import unpack
 from pool import Pool
 from waiting import until
 from workbench import POOL

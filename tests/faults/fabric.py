@@ -26,8 +26,8 @@ import leak
 import realredis
 import snapshot
 from mcpweft_schemas.connect import Link
+from mcpweft_schemas.packing import unpack
 from mcpweft_schemas.store import Store
-from mcpweft_schemas.wire import unpack
 from mcpweft_schemas.word import Word
 from waiting import until
 

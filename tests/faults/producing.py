@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from mcpweft import Client
 from mcpweft.errors import McpweftError
 from mcpweft_schemas.connect import StoreUnreachableError
+from mcpweft_schemas.packing import unpack
 from mcpweft_schemas.store import Store
-from mcpweft_schemas.wire import unpack
 from mcpweft_schemas.word import Word
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 
 from loopworker import HANDLERS, LoopWorker, desk_of
 from mcpweft import Client, Executed, errors
-from mcpweft_schemas import wire
+from mcpweft_schemas.packing import pack
 from mcpweft_schemas.wire import Reply
 from waiting import until
 
@@ -195,7 +195,7 @@ async def test_progress_of_a_lost_attempt_is_no_news(client: Client, worker: Loo
     await desk_of(client).reader.look("cap")
     body = {"progress": 9.0, "total": None, "message": None}
     wait_id = worker.fetched[0]
-    desk_of(client).reader.give("cap", Reply(wait_id, "progress", 1, wire.pack(body)))
+    desk_of(client).reader.give("cap", Reply(wait_id, "progress", 1, pack(body)))
     worker.gate.set()
     await call
     assert heard == [0, 1, 2]

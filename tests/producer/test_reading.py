@@ -29,6 +29,7 @@ from mcpweft_schemas import wire
 from mcpweft_schemas.ident import LONGEST, producer_id, request_id, uuid7, worker_id
 from mcpweft_schemas.keys import PARTY, capability_of
 from mcpweft_schemas.outcome import Attempt, Code, Executed, Times
+from mcpweft_schemas.packing import pack
 from mcpweft_schemas.wire import Reply
 
 ATTEMPT = Attempt("git", "git.host.1.ab", "SERVER_DIED", Executed.MAYBE, 1000, 30)
@@ -86,11 +87,11 @@ def test_an_outcome_made_by_the_store_is_told_in_full(key: tuple[Code, Executed,
 
 
 def test_a_body_that_cannot_be_read_says_nothing_and_breaks_nothing() -> None:
-    for body in (b"\xc1", wire.pack([1]), wire.pack({"other": 1})):
+    for body in (b"\xc1", pack([1]), pack({"other": 1})):
         assert "ended as SESSION_LOST" in str(problem(_reply(Code.SESSION_LOST, body=body), "git.log"))
         assert read_progress(Reply("git~x", "progress", 1, body)) is None
     with pytest.raises(ValueError, match="no answer"):
-        read_result(_reply(Code.OK), wire.pack([1]))
+        read_result(_reply(Code.OK), pack([1]))
 
 
 def _result(content: list[dict[str, object]], structured: object = None) -> Result:

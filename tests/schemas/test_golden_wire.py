@@ -15,6 +15,7 @@ import pytest
 import realredis
 from mcpweft_schemas.life import Class
 from mcpweft_schemas.outcome import Attempt, Code, Executed
+from mcpweft_schemas.packing import unpack
 from mcpweft_schemas.wire import (
     Delivery,
     Reply,
@@ -27,7 +28,6 @@ from mcpweft_schemas.wire import (
     pack_request,
     paired,
     read_attempts,
-    unpack,
 )
 from pool import PRODUCER
 

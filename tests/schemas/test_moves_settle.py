@@ -9,8 +9,9 @@ import pytest
 import realredis
 from mcpweft_schemas.life import State
 from mcpweft_schemas.outcome import Code, Executed
+from mcpweft_schemas.packing import pack
 from mcpweft_schemas.store import BATCH
-from mcpweft_schemas.wire import PIECE, PROGRESS, READS, STORED, Settlement, pack, pack_answer
+from mcpweft_schemas.wire import PIECE, PROGRESS, READS, STORED, Settlement, pack_answer
 from mcpweft_schemas.word import Word
 from pool import OTHER, PRODUCER
 

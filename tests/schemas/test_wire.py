@@ -13,19 +13,17 @@ from hypothesis import strategies as st
 from mcpweft_schemas.errors import InvalidArgumentsError
 from mcpweft_schemas.life import Class
 from mcpweft_schemas.outcome import Attempt, Executed
+from mcpweft_schemas.packing import MAX_DEPTH, pack, unpack
 from mcpweft_schemas.wire import (
     MAX_BODY,
-    MAX_DEPTH,
     Delivery,
     Reply,
     Submission,
     fingerprint,
     key_digest,
-    pack,
     pack_request,
     paired,
     read_attempts,
-    unpack,
 )
 
 if TYPE_CHECKING:

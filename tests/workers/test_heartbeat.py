@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from mcpweft_schemas.wire import unpack
+from mcpweft_schemas.packing import unpack
 from waiting import until
 from workbench import POOL
 

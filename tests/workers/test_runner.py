@@ -9,8 +9,9 @@ import pytest
 from mcpweft_schemas.errors import ResourceExhaustedError
 from mcpweft_schemas.life import Class
 from mcpweft_schemas.outcome import Code, Executed
+from mcpweft_schemas.packing import unpack
 from mcpweft_schemas.script import script
-from mcpweft_schemas.wire import Delivery, unpack
+from mcpweft_schemas.wire import Delivery
 from mcpweft_workers import judgement
 from mcpweft_workers.breaker import Outcome
 from mcpweft_workers.failure import CallFailed, Cause

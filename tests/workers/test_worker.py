@@ -8,7 +8,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from mcpweft_schemas.outcome import Code, Executed
-from mcpweft_schemas.wire import unpack
+from mcpweft_schemas.packing import unpack
 from mcpweft_schemas.word import Word
 from waiting import until
 from workbench import POOL, text_of, what_of

@@ -11,7 +11,7 @@ import pytest
 
 from mcpweft_schemas.config import Config
 from mcpweft_schemas.errors import InvalidConfigError
-from mcpweft_schemas.wire import unpack
+from mcpweft_schemas.packing import unpack
 from mcpweft_workers import log
 from mcpweft_workers.entry import FAILED, WorkerOptions, plan_of, run_worker
 from mcpweft_workers.tool import Tool

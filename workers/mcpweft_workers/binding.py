@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mcpweft_schemas.errors import InvalidArgumentsError
+from mcpweft_schemas.packing import pack, unpack
 from mcpweft_schemas.store import Reader
-from mcpweft_schemas.wire import pack, unpack
 from mcpweft_workers.log import event
 from mcpweft_workers.tool import Tool
 

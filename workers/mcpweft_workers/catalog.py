@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema_rs
 
 from mcpweft_schemas.errors import InvalidArgumentsError, near
-from mcpweft_schemas.wire import check
+from mcpweft_schemas.packing import check
 from mcpweft_workers.failure import CallFailed, Cause
 
 if TYPE_CHECKING:

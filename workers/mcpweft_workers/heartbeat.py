@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mcpweft_schemas.errors import McpweftError
-from mcpweft_schemas.wire import pack
+from mcpweft_schemas.packing import pack
 from mcpweft_schemas.word import Word
 from mcpweft_workers.log import event
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from mcpweft_schemas.config.sections import BreakerKind
 from mcpweft_schemas.config.server import State
 from mcpweft_schemas.errors import InvalidConfigError
+from mcpweft_schemas.packing import pack
 from mcpweft_schemas.slug import slug, slugs
 from mcpweft_schemas.sweeper import Policy as SweepPolicy
-from mcpweft_schemas.wire import pack
 from mcpweft_workers.binding import Identity
 from mcpweft_workers.breaker import Policy
 from mcpweft_workers.runner import Rules

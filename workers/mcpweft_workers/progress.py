@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mcpweft_schemas.errors import McpweftError
-from mcpweft_schemas.wire import pack
+from mcpweft_schemas.packing import pack
 from mcpweft_schemas.word import Word
 from mcpweft_workers.binding import token
 

@@ -14,7 +14,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from mcpweft_schemas.errors import McpweftError
-from mcpweft_schemas.wire import unpack
+from mcpweft_schemas.packing import unpack
 from mcpweft_workers.log import event
 
 if TYPE_CHECKING:
