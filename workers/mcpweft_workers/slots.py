@@ -117,8 +117,11 @@ class Slots:
     def divide(self, room: int, asking: set[str]) -> dict[str, int]:
         """Divide `room` slots among those that ask; the deficits are carried to the next deal."""
         dealt: dict[str, int] = {}
-        if self._closed:
+        if self._closed or room <= 0:
             return dealt
+        if len(asking) == 1:  # as a rule; turn by turn it would take a step for each slot
+            self._deficit = dict.fromkeys(self._deficit, 0.0)
+            return dict.fromkeys(asking, room)
         while room > 0 and asking:
             name = self._ring[self._at]
             if name not in asking:
