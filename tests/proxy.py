@@ -1,8 +1,10 @@
-"""A TCP proxy before a store that loses answers: the command is carried out, and its connection dies unheard.
+"""A TCP proxy before a store that does what a network does at its worst.
 
-It knows the fabric's moves by their scripts' hashes and any other command by its name, one armed count for
-each: `cut("settle", times=2)` loses the answers to the next two settles, whoever sends them. A store that
-does not know a script yet has carried nothing out, so that answer is passed on.
+It loses answers: the command is carried out, and its connection dies unheard. It knows the fabric's moves by
+their scripts' hashes and any other command by its name, one armed count for each: `cut("settle", times=2)` loses
+the answers to the next two settles, whoever sends them. A store that does not know a script yet has carried
+nothing out, so that answer is passed on. It loses commands on their way (`swallow`), holds everything back (`delay`),
+lets it through a few bytes at a time (`trickling`), and falls silent on all connections there are (`freeze`).
 
 Above stand the fault tests. Below: plain TCP and RESP's first line. It relies on clients that wait for each
 answer before they send more, as redis-py's connections do.
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 _COMMAND = re.compile(rb"\*\d+\r\n\$\d+\r\n(\w+)\r\n(?:\$40\r\n([0-9a-f]{40})\r\n)?")
 _CHUNK = 1 << 16
+_DROP = 64  # bytes let through at a time, and
+_DRIP = 0.001  # seconds between two of them
 
 
 def moves() -> Iterator[str]:
@@ -48,6 +52,23 @@ class Proxy:
         self._holding: dict[str, bytes] = {}
         self.lost: Counter[str] = Counter()
         """Answers that were lost."""
+        self.unsent = 0
+        """Commands still to be lost on their way, each with its connection."""
+        self.delay = 0.0
+        """Seconds that everything is held back."""
+        self.trickling = False
+        """Whether everything passes a few bytes at a time."""
+        self._open: set[_Way] = set()
+
+    def swallow(self, times: int = 1) -> None:
+        """Lose the next commands before the store hears of them."""
+        self.unsent += times
+
+    def freeze(self) -> int:
+        """Carry no byte more on the connections there are, and say nothing of it; return how many those are."""
+        for way in self._open:
+            way.frozen = True
+        return len(self._open)
 
     @property
     def url(self) -> str:
@@ -82,7 +103,12 @@ class Proxy:
         try:
             server, to_server = await asyncio.open_connection(*self._target)
             try:
-                await _Way(self, client, to_client, server, to_server).run()
+                connection = _Way(self, client, to_client, server, to_server)
+                self._open.add(connection)
+                try:
+                    await connection.run()
+                finally:
+                    self._open.discard(connection)
             finally:
                 to_server.transport.abort()
         except (OSError, asyncio.CancelledError):
@@ -122,6 +148,7 @@ class _Way:
         self._client, self._to_client = client, to_client
         self._server, self._to_server = server, to_server
         self._asked = ""
+        self.frozen = False
 
     async def run(self) -> None:
         """Carry both ways until one side ends or an answer is lost."""
@@ -138,8 +165,10 @@ class _Way:
             while data := await self._client.read(_CHUNK):
                 if not self._asked:
                     self._asked = self._proxy.name_of(data)
-                self._to_server.write(data)
-                await self._to_server.drain()
+                    if self._asked and self._proxy.unsent:
+                        self._proxy.unsent -= 1
+                        return
+                await self._pass(data, self._to_server)
 
     async def _back(self) -> None:
         with suppress(OSError):
@@ -148,5 +177,16 @@ class _Way:
                     if self._proxy.take(self._asked, data):
                         return
                     self._asked = ""
-                self._to_client.write(data)
-                await self._to_client.drain()
+                await self._pass(data, self._to_client)
+
+    async def _pass(self, data: bytes, to: asyncio.StreamWriter) -> None:
+        if self._proxy.delay:
+            await asyncio.sleep(self._proxy.delay)
+        step = _DROP if self._proxy.trickling else len(data)
+        for at in range(0, len(data), step):
+            if at:
+                await asyncio.sleep(_DRIP)
+            if self.frozen:
+                return
+            to.write(data[at : at + step])
+            await to.drain()

@@ -375,8 +375,8 @@ class Fabric:
         outcomes: list[checker.Outcome] = []
         for one in self._producers:
             for event in one.events("sent"):
-                what = {key: event[key] for key in ("nonce", "tenant", "safe", "answer")}
-                sent.append(checker.Sent(producer=one.name, **what))
+                what = {key: event[key] for key in ("nonce", "tenant", "safe", "answer", "most", "keyed")}
+                sent.append(checker.Sent(producer=one.name, heard=event["how"] != "leave", **what))
             accepted += [checker.Accepted(e["id"], e["nonce"], one.name) for e in one.events("accepted")]
             for event in one.events("outcome"):
                 what = {key: event[key] for key in ("id", "nonce", "code", "executed", "answer")}
