@@ -39,7 +39,7 @@ class Sent:
     most: int = 3
     """How often it may run, where that does no harm."""
     keyed: bool = False
-    """Whether it has an idempotency key: what never ran frees it, and whoever uses it next makes a new request."""
+    """Whether it has an idempotency key: what never ran frees it, and its next user makes a new request."""
     heard: bool = True
     """Whether its producer waits for its outcome."""
 

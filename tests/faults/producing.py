@@ -125,7 +125,8 @@ class Producer:
         task = asyncio.create_task(self._client.call(name, arguments, **options))
         if call["how"] in {"cancel", "inspect"}:
             known = self._id(call["nonce"])
-            await asyncio.wait({task, known}, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {task, known}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not known.done():  # it was refused
                 return await task
             request_id = known.result()

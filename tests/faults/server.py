@@ -1,10 +1,10 @@
-"""The echo server with two slow tools that say their text again, so that an answer in flight has a name, and a bad one.
+"""The echo server with two slow tools that say their text again, so that an answer in flight has a name.
 
     python tests/faults/server.py [--ledger FILE] [--stubborn]
 
-`say(text, ms)` must not run twice, `ask(text, ms)` may: its annotations say so. Everything else is
-`tests/servers/echo.py`'s. A stubborn one ends neither with its input nor at SIGTERM. It must never know who
-calls it.
+`say(text, ms)` must not run twice, `ask(text, ms)` may: its annotations say so. `garble()` writes what is no
+answer, and never answers. Everything else is `tests/servers/echo.py`'s. A stubborn one ends neither with its
+input nor at SIGTERM. It must never know who calls it.
 """
 
 from __future__ import annotations
