@@ -36,6 +36,12 @@ class Sent:
     """Whether running it twice does no harm."""
     answer: str | None
     """The text that the tool must answer; None where any will do."""
+    most: int = 3
+    """How often it may run, where that does no harm."""
+    keyed: bool = False
+    """Whether it has an idempotency key: what never ran frees it, and its next user makes a new request."""
+    heard: bool = True
+    """Whether its producer waits for its outcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,52 +96,77 @@ class Evidence:
     stored: Sequence[Stored] = ()
     leaked_keys: Sequence[str] = ()
     left_processes: Sequence[str] = ()
+    broken: Sequence[str] = ()
+    """Processes that ended otherwise than they were told to, or said that they broke."""
     dead_producers: frozenset[str] = field(default_factory=frozenset[str])
     """Those that were killed: they hear nothing any more."""
 
 
 def faults(evidence: Evidence) -> list[str]:
     """Return a sentence for each thing that must not be; nothing where all is well."""
-    found = [
-        *_one_outcome(evidence),
-        *_at_most_once(evidence),
-        *_invented(evidence),
-        *_misdelivered(evidence),
-    ]
-    found += [f"key {key} has neither a TTL nor an owner" for key in evidence.leaked_keys]
-    found += [f"process {process} was left" for process in evidence.left_processes]
-    return found
+    return [sentence for found in violations(evidence).values() for sentence in found]
 
 
-def _one_outcome(evidence: Evidence) -> Iterator[str]:
-    """Each accepted request has one outcome, seen by its producer or stored."""
+def violations(evidence: Evidence) -> dict[str, list[str]]:
+    """Return the same by kind; every kind is there, most of them empty."""
     heard: defaultdict[str, list[Outcome]] = defaultdict(list)
     for outcome in evidence.outcomes:
         heard[outcome.nonce].append(outcome)
+    return {
+        "lost": [*_lost(evidence, heard)],
+        "doubled": [*_doubled(evidence, heard)],
+        "invented": [*_invented(evidence)],
+        "misdelivered": [*_misdelivered(evidence)],
+        "over_executed": [*_over_executed(evidence)],
+        "hung": [*_hung(evidence)],
+        "leaked_keys": [f"key {key} has neither a TTL nor an owner" for key in evidence.leaked_keys],
+        "leaked_processes": [f"process {process} was left" for process in evidence.left_processes],
+        "broken": [*evidence.broken],
+    }
+
+
+def _lost(evidence: Evidence, heard: Mapping[str, Sequence[Outcome]]) -> Iterator[str]:
+    """Each accepted request ends, and has an outcome: seen by its producer or stored."""
     stored = {record.id: record for record in evidence.stored}
     for accepted in evidence.accepted:
-        outcomes = heard[accepted.nonce]
+        outcomes = heard.get(accepted.nonce)
         record = stored.get(accepted.id)
         if outcomes or (record is not None and _is_to_be_had(record)):
             continue
         dead = accepted.producer in evidence.dead_producers
         where = f"is {record.state} in the store" if record is not None else "has no record"
         yield f"{accepted.nonce} was accepted and has no outcome: it {where}, its producer {_fate(dead=dead)}"
+    for record in evidence.stored:
+        if record.state not in FINAL:
+            yield f"{record.id} never ended: it is {record.state}"
+
+
+def _hung(evidence: Evidence) -> Iterator[str]:
+    """Each call of a producer that lives has come to an end."""
+    ended = {(one.nonce, one.producer) for one in evidence.outcomes}
+    for one in evidence.sent:
+        if (
+            one.heard
+            and one.producer not in evidence.dead_producers
+            and (one.nonce, one.producer) not in ended
+        ):
+            yield f"{one.producer} still waits for {one.nonce}"
+
+
+def _doubled(evidence: Evidence, heard: Mapping[str, Sequence[Outcome]]) -> Iterator[str]:
+    """Nobody is told two outcomes, no two are told different ones, and the store says the same."""
+    keyed = {one.nonce for one in evidence.sent if one.keyed}
     for nonce, outcomes in heard.items():
         for producer, times in Counter(outcome.producer for outcome in outcomes).items():
             if times > 1:
                 yield f"{nonce} was answered {times} times to {producer}"
         claims = {(o.code, o.executed, o.answer) for o in outcomes if o.code not in UNHEARD}
+        if nonce in keyed:
+            claims = {claim for claim in claims if claim[1] != "no"}
         if len(claims) > 1:
             yield f"{nonce} has different outcomes: {sorted(map(str, claims))}"
-    yield from _records(evidence, heard)
-
-
-def _records(evidence: Evidence, heard: Mapping[str, Sequence[Outcome]]) -> Iterator[str]:
     by_id = {outcome.id: outcome for outcomes in heard.values() for outcome in outcomes}
     for record in evidence.stored:
-        if record.state not in FINAL:
-            yield f"{record.id} never ended: it is {record.state}"
         outcome = by_id.get(record.id)
         if outcome is None or outcome.code in UNHEARD or record.state not in FINAL:
             continue
@@ -154,12 +185,15 @@ def _fate(*, dead: bool) -> str:
     return "was killed" if dead else "was told nothing"
 
 
-def _at_most_once(evidence: Evidence) -> Iterator[str]:
-    """What must not run twice ran once at most."""
-    unsafe = {sent.nonce for sent in evidence.sent if not sent.safe}
+def _over_executed(evidence: Evidence) -> Iterator[str]:
+    """What must not run twice ran once at most, and the rest no more often than it may be tried."""
+    sent = {one.nonce: one for one in evidence.sent}
     for nonce, times in Counter(evidence.ledger).items():
-        if nonce in unsafe and times > 1:
+        one = sent.get(nonce)
+        if one is not None and not one.safe and times > 1:
             yield f"{nonce} is unsafe and ran {times} times"
+        elif one is not None and times > one.most:
+            yield f"{nonce} ran {times} times, where {one.most} were allowed"
 
 
 def _invented(evidence: Evidence) -> Iterator[str]:
@@ -197,7 +231,7 @@ def _claims(stored: Iterable[Stored], accepted: Iterable[Accepted]) -> Iterator[
 def _truth(one: Outcome, request: Sent, ran: set[str]) -> Iterator[str]:
     if one.code in ANSWERS and one.nonce not in ran:
         yield f"{one.nonce} has an answer, and never ran"
-    if one.executed == "no" and one.nonce in ran:
+    if one.executed == "no" and one.nonce in ran and not request.keyed:
         yield f"{one.nonce} is said not to have run ({one.code}), and did"
     if one.executed == "yes" and one.nonce not in ran:
         yield f"{one.nonce} is said to have run ({one.code}), and did not"

@@ -1,8 +1,14 @@
-"""A TCP proxy before a store that loses answers: the command is carried out, and its connection dies unheard.
+"""A TCP proxy before a store that does what a network does at its worst.
 
-It knows the fabric's moves by their scripts' hashes and any other command by its name, one armed count for
-each: `cut("settle", times=2)` loses the answers to the next two settles, whoever sends them. A store that
-does not know a script yet has carried nothing out, so that answer is passed on.
+    cut("settle", times=2)    lose the answers to the next two settles: carried out, and unheard
+    sever(mark)               lose the answer to the next command that holds these bytes, whatever it is
+    swallow(3)                lose the next three commands on their way, each with its connection
+    delay, trickling          hold everything back so many seconds; let it through a few bytes at a time
+    freeze()                  fall silent on all connections there are: half-open, nobody is told
+    shut(), reopen()          be away, and be there again on the same port
+
+`cut` knows the fabric's moves by their scripts' hashes and any other command by its name, in small letters. A
+store that does not know a script yet has carried nothing out, so that answer is passed on.
 
 Above stand the fault tests. Below: plain TCP and RESP's first line. It relies on clients that wait for each
 answer before they send more, as redis-py's connections do.
@@ -25,6 +31,8 @@ if TYPE_CHECKING:
 
 _COMMAND = re.compile(rb"\*\d+\r\n\$\d+\r\n(\w+)\r\n(?:\$40\r\n([0-9a-f]{40})\r\n)?")
 _CHUNK = 1 << 16
+_DROP = 64  # bytes let through at a time, and
+_DRIP = 0.001  # seconds between two of them
 
 
 def moves() -> Iterator[str]:
@@ -40,23 +48,33 @@ class Proxy:
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self._target = (parts.hostname or "127.0.0.1", parts.port or 6379)
+        self._path = parts.path
+        self._port = 0
         self._moves = {script(name).sha.encode(): name for name in moves()}
         self._server: asyncio.Server | None = None
-        self._ways: set[asyncio.Task[None]] = set()
+        self._ways: dict[asyncio.Task[None], _Way] = {}
         self.left: Counter[str] = Counter()
         """Answers still to be lost, by move or command."""
         self._holding: dict[str, bytes] = {}
+        self._marks: list[str] = []
         self.lost: Counter[str] = Counter()
-        """Answers that were lost."""
+        """Answers that were lost, by move, command or mark."""
+        self.unsent = 0
+        """Commands still to be lost on their way."""
+        self.delay = 0.0
+        """Seconds that everything is held back."""
+        self.trickling = False
+        """Whether everything passes a few bytes at a time."""
+        self.commands = 0
+        """Commands that came."""
 
     @property
     def url(self) -> str:
         """Where clients find it."""
-        assert self._server is not None
-        return f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
+        return f"redis://127.0.0.1:{self._port}{self._path}"
 
     def cut(self, *names: str, times: int = 1, holding: bytes = b"") -> None:
-        """Lose the answers to the next `times` of each of these moves or commands (in small letters).
+        """Lose the answers to the next `times` of each of these moves or commands.
 
         Answers without the bytes `holding` do not count: to lose an empty one proves little.
         """
@@ -64,43 +82,84 @@ class Proxy:
             self.left[name] += times
             self._holding[name] = holding
 
+    def sever(self, mark: str) -> None:
+        """Lose the answer to the next command that holds `mark`; of several marks, the first comes first."""
+        self._marks.append(mark)
+
+    def swallow(self, times: int = 1) -> None:
+        """Lose the next commands before the store hears of them."""
+        self.unsent += times
+
+    def freeze(self) -> None:
+        """Carry no byte more on the connections there are, and say nothing of it."""
+        for way in self._ways.values():
+            way.frozen = True
+
+    def behave(self) -> None:
+        """Do nothing more of all this; what is frozen stays so."""
+        self.left.clear()
+        self._marks.clear()
+        self.unsent = 0
+        self.delay = 0.0
+        self.trickling = False
+
+    async def shut(self) -> None:
+        """Refuse everybody and drop who is connected."""
+        assert self._server is not None
+        self._server.close()
+        ways = list(self._ways)
+        for way in ways:
+            way.cancel()
+        await asyncio.gather(*ways, return_exceptions=True)
+
+    async def reopen(self) -> None:
+        """Let clients in again."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        await self.reopen()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close()
-        for way in self._ways:
-            way.cancel()
-        await asyncio.gather(*self._ways, return_exceptions=True)
+        await self.shut()
 
     async def _serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
-        way = asyncio.current_task()
-        assert way is not None
-        self._ways.add(way)
+        task = asyncio.current_task()
+        assert task is not None
+        way = self._ways[task] = _Way(self, client, to_client)
         try:
-            server, to_server = await asyncio.open_connection(*self._target)
-            try:
-                await _Way(self, client, to_client, server, to_server).run()
-            finally:
-                to_server.transport.abort()
+            await way.run(*self._target)
         except (OSError, asyncio.CancelledError):
             pass  # refused, or the test is over: this task is nobody else's
         finally:
-            self._ways.discard(way)
+            del self._ways[task]
             to_client.transport.abort()
 
-    def name_of(self, data: bytes) -> str:
-        """Return the move or the command that a request begins with; empty for what is no beginning."""
+    def came(self, data: bytes) -> str:
+        """Count a command that begins so; return its move or name, empty for what is no beginning."""
         found = _COMMAND.match(data)
         if found is None:
             return ""
+        self.commands += 1
         return self._moves.get(found[2] or b"", found[1].decode().lower())
+
+    def swallows(self) -> bool:
+        """Return whether this command is to be lost on its way."""
+        swallowed = self.unsent > 0
+        self.unsent -= swallowed
+        return swallowed
+
+    def marked(self, data: bytes) -> bool:
+        """Return whether the answer to this command is to be lost, and count it."""
+        if not self._marks or self._marks[0].encode() not in data:
+            return False
+        self.lost[self._marks.pop(0)] += 1
+        return True
 
     def take(self, name: str, answer: bytes) -> bool:
         """Return whether this answer is to be lost, and count it."""
-        if not self.left[name] or self._holding[name] not in answer:
+        if answer.startswith(b"-NOSCRIPT") or not self.left[name] or self._holding[name] not in answer:
             return False
         self.left -= Counter([name])
         self.lost[name] += 1
@@ -110,43 +169,52 @@ class Proxy:
 class _Way:
     """One connection through the proxy."""
 
-    def __init__(
-        self,
-        proxy: Proxy,
-        client: asyncio.StreamReader,
-        to_client: asyncio.StreamWriter,
-        server: asyncio.StreamReader,
-        to_server: asyncio.StreamWriter,
-    ) -> None:
+    def __init__(self, proxy: Proxy, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         self._proxy = proxy
         self._client, self._to_client = client, to_client
-        self._server, self._to_server = server, to_server
         self._asked = ""
+        self._doomed = False
+        self.frozen = False
 
-    async def run(self) -> None:
-        """Carry both ways until one side ends or an answer is lost."""
-        both = [asyncio.create_task(self._there()), asyncio.create_task(self._back())]
+    async def run(self, host: str, port: int) -> None:
+        """Carry both ways until one side ends, or a command or an answer is lost."""
+        server, to_server = await asyncio.open_connection(host, port)
+        both = [asyncio.create_task(self._there(to_server)), asyncio.create_task(self._back(server))]
         try:
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            to_server.transport.abort()
             for one in both:
                 one.cancel()
             await asyncio.gather(*both, return_exceptions=True)
 
-    async def _there(self) -> None:
+    async def _there(self, to_server: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while data := await self._client.read(_CHUNK):
-                if not self._asked:
-                    self._asked = self._proxy.name_of(data)
-                self._to_server.write(data)
-                await self._to_server.drain()
-
-    async def _back(self) -> None:
-        with suppress(OSError):
-            while data := await self._server.read(_CHUNK):
-                if self._asked and not data.startswith(b"-NOSCRIPT"):
-                    if self._proxy.take(self._asked, data):
+                if name := self._proxy.came(data):
+                    self._asked = self._asked or name
+                    if self._proxy.swallows():
                         return
+                self._doomed |= self._proxy.marked(data)
+                await self._pass(data, to_server)
+
+    async def _back(self, server: asyncio.StreamReader) -> None:
+        with suppress(OSError):
+            while data := await server.read(_CHUNK):
+                if self._doomed or (self._asked and self._proxy.take(self._asked, data)):
+                    return  # it was carried out; nobody will hear of it
+                if not data.startswith(b"-NOSCRIPT"):  # else the move's whole text follows
                     self._asked = ""
-                self._to_client.write(data)
-                await self._to_client.drain()
+                await self._pass(data, self._to_client)
+
+    async def _pass(self, data: bytes, to: asyncio.StreamWriter) -> None:
+        if self._proxy.delay:
+            await asyncio.sleep(self._proxy.delay)
+        step = _DROP if self._proxy.trickling else len(data)
+        for at in range(0, len(data), step):
+            if at:
+                await asyncio.sleep(_DRIP)
+            if self.frozen:
+                return
+            to.write(data[at : at + step])
+            await to.drain()

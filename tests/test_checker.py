@@ -62,6 +62,19 @@ def test_a_producer_that_gave_up_contradicts_nobody() -> None:
     assert not forged(outcomes=first(code="TIMEOUT", executed="maybe", answer=None))
 
 
+def test_whoever_only_hands_a_request_in_or_was_killed_waits_for_nothing() -> None:
+    assert not forged(outcomes=HEARD[1:], sent=(replace(ALPHA, heard=False), BETA))
+    assert not forged(outcomes=HEARD[1:], dead_producers=frozenset({"alpha"}))
+
+
+def test_a_key_that_was_freed_unrun_may_be_used_again() -> None:
+    unrun = Outcome("id3", "n1", "beta", "QUEUE_FULL", "no")
+    both = (ALPHA, replace(ALPHA, producer="beta"), BETA)
+    assert forged(sent=both, outcomes=(*HEARD, unrun))
+    keyed = tuple(replace(one, keyed=True) for one in both)
+    assert not forged(sent=keyed, outcomes=(*HEARD, unrun))
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -88,6 +101,9 @@ def test_a_producer_that_gave_up_contradicts_nobody() -> None:
         ),
         # unsafe ones at most once
         ({"ledger": ("n1", "n1", "n2")}, "n1 is unsafe and ran 2 times"),
+        ({"ledger": ("n1", *["n2"] * 4)}, "n2 ran 4 times, where 3 were allowed"),
+        # every caller is told
+        ({"outcomes": HEARD[1:]}, "alpha still waits for n1"),
         # nothing invented
         ({"ledger": ("n1", "n2", "n3")}, "n3 ran, and nobody sent it"),
         ({"accepted": (*HONEST.accepted, Accepted("id3", "n3", "alpha"))}, "n3 was accepted, and nobody"),
@@ -109,6 +125,7 @@ def test_a_producer_that_gave_up_contradicts_nobody() -> None:
         # nothing left
         ({"leaked_keys": ("mcpweft:t:{echo}:x",)}, "key mcpweft:t:{echo}:x has neither a TTL nor an owner"),
         ({"left_processes": ("17: echo.py",)}, "process 17: echo.py was left"),
+        ({"broken": ("one ended with 1: oh",)}, "one ended with 1"),
     ],
 )
 def test_a_forged_log_is_found_out(changes: dict[str, Any], said: str) -> None:

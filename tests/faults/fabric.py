@@ -24,22 +24,19 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import checker
 import leak
 import realredis
-import snapshot
+from faults import calling, evidence
 from mcpweft_schemas.connect import Link
-from mcpweft_schemas.packing import unpack
 from mcpweft_schemas.store import Store
 from mcpweft_schemas.word import Word
 from waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from mcpweft_schemas.wire import Reply
+    from collections.abc import AsyncIterator, Iterable, Mapping
 
 HERE = Path(__file__).parent
 DEAD_AFTER = 1.0
 START_WITHIN = 60.0  # a worker loads the SDK: a second of a processor that many others may use too
-END_WITHIN = 30.0
+END_WITHIN = calling.TIMEOUT
 
 _CONFIG = """
 namespace = "{namespace}"
@@ -267,18 +264,7 @@ class Fabric:
         self._count += 1
         pool = pool or self.pools[0]
         nonce = f"n{self._count:05}.{pool}.{tool}"
-        said: dict[str, Any] = {"_nonce": nonce, **(arguments or {})}
-        said |= {"message": nonce} if tool == "fail" else {"text": nonce}
-        if tool in {"say", "ask"}:
-            said["ms"] = 20 if ms is None else ms
-        safe = options.get("idempotent")
-        if safe is None:
-            safe = tool in {"echo", "ask", "sleep"}
-        answer = nonce if tool in {"echo", "ask", "say", "fail"} else None
-        return {
-            "nonce": nonce, "name": f"{pool}.{tool}", "arguments": said, "safe": safe, "answer": answer,
-            "how": how, "options": {"timeout": END_WITHIN, **options},
-        }  # fmt: skip
+        return calling.made(nonce, pool, tool, how=how, ms=ms, arguments=arguments, **options)
 
     def again(self, call: Mapping[str, Any], how: str, **more: Any) -> dict[str, Any]:
         """Return the same call for another producer: made `how`, or followed by its id."""
@@ -323,16 +309,14 @@ class Fabric:
 
     # -- the end -------------------------------------------------------------------------------------------
 
-    async def finish(self) -> None:
+    async def finish(self, within: float = END_WITHIN) -> None:
         """Wait until every producer has its outcomes and nothing is open in the store."""
-        for producer in self._producers:
-            if producer.name in self._killed:
-                continue
+        living = [one for one in self._producers if one.name not in self._killed]
+        for producer in living:
             assert producer.popen.stdin is not None
             producer.popen.stdin.close()
-            await until(producer.ended, END_WITHIN)
-            assert producer.popen.returncode == 0, producer.said()
-        await until(self._at_rest, END_WITHIN)
+        await until(lambda: all(producer.ended() for producer in living), within)
+        await until(self._at_rest, within)
 
     async def _at_rest(self) -> bool:
         for pool in self.pools:
@@ -344,65 +328,54 @@ class Fabric:
     async def verdict(self) -> checker.Evidence:
         """End everything, and fail if what was written down proves a fault; return it."""
         await self.finish()
-        stored = [record for pool in self.pools for record in await self._stored(pool)]
-        await self._stop()
-        with contextlib.closing(realredis.connect(self.url)) as client:
-            leaked = leak.delete_keys(client, self.namespace)
-        evidence = self._evidence(stored, leaked, leak.end_processes(self.left))
-        found = checker.faults(evidence)
-        assert not found, "\n".join(found)
-        return evidence
+        found = await self.evidence()
+        faults = checker.faults(found)
+        assert not faults, "\n".join(faults)
+        return found
 
-    async def _stop(self) -> None:
+    async def evidence(self, seen: Iterable[checker.Stored] = ()) -> checker.Evidence:
+        """End everything, and return what was written down; `seen`: records that may have gone since."""
+        stored: dict[str, checker.Stored] = {}
+        with contextlib.closing(realredis.connect(self.url)) as client:
+            for pool in self.pools:
+                records = evidence.records(client, self.store.keys(pool), self.names())
+                stored |= {record.id: record for record in records}
+            broken = await self._stop()
+            leaked = leak.delete_keys(client, self.namespace)
+        stored |= {record.id: record for record in seen}
+        told = [one for p in self._producers for one in evidence.of_producer(p.name, p.log_lines.all())]
+        return checker.Evidence(
+            sent=[one for one in told if isinstance(one, checker.Sent)],
+            accepted=[one for one in told if isinstance(one, checker.Accepted)],
+            outcomes=[one for one in told if isinstance(one, checker.Outcome)],
+            ledger=self.executed(),
+            stored=list(stored.values()),
+            leaked_keys=leaked,
+            broken=broken,
+            left_processes=leak.end_processes(self.left),
+            dead_producers=frozenset(self._killed),
+        )
+
+    async def _stop(self) -> list[str]:
+        """End all processes in good order; return a line about each that did not, or broke before."""
         for process in self._processes:
             if process.stopped:
                 process.resume()
             process.popen.terminate()
-        for process in self._processes:
-            await until(process.ended, 10.0)
-            code, said = process.popen.returncode, process.said()
-            unborn = code == -signal.SIGTERM and not said  # told to end before it had begun
-            assert unborn or code in {0, -signal.SIGKILL}, f"{process.name} ended with {code}:\n{said}"
-            assert "Traceback" not in said, f"{process.name} broke:\n{said}"
+        return [line for process in self._processes async for line in _ended(process)]
 
     def left(self) -> set[int]:
         """Return the living processes of this fabric."""
         return leak.marked(str(self._folder))
 
-    def _evidence(self, stored: list[checker.Stored], leaked: list[str], left: list[str]) -> checker.Evidence:
-        sent: list[checker.Sent] = []
-        accepted: list[checker.Accepted] = []
-        outcomes: list[checker.Outcome] = []
-        for one in self._producers:
-            for event in one.events("sent"):
-                what = {key: event[key] for key in ("nonce", "tenant", "safe", "answer")}
-                sent.append(checker.Sent(producer=one.name, **what))
-            accepted += [checker.Accepted(e["id"], e["nonce"], one.name) for e in one.events("accepted")]
-            for event in one.events("outcome"):
-                what = {key: event[key] for key in ("id", "nonce", "code", "executed", "answer")}
-                outcomes.append(checker.Outcome(producer=one.name, **what))
-        return checker.Evidence(
-            sent, accepted, outcomes, self.executed(), stored, leaked, left, frozenset(self._killed)
-        )
-
-    async def _stored(self, pool: str) -> list[checker.Stored]:
-        shot = await snapshot.take(self.store, pool)
-        records = shot.records()
-        names = self._names()
-        told: dict[str, list[str]] = {}
-        for producer_id, name in names.items():
-            for reply in shot.replies(producer_id):
-                if reply["kind"] == b"outcome":
-                    told.setdefault(reply["id"].decode(), []).append(name)
-        _, standing = await self.store.lookup(pool, list(records))
-        return [
-            _stored(request_id, record, standing[request_id].outcome, told.get(request_id, []), names)
-            for request_id, record in records.items()
-        ]
-
-    def _names(self) -> dict[str, str]:
+    def names(self) -> dict[str, str]:
         """Return each producer's id on the wire → its name here."""
-        return {event["producer_id"]: one.name for one in self._producers for event in one.events("ready")}
+        return {
+            event["producer_id"]: one.name
+            for one in self._producers
+            for event in one.log_lines.all()
+            if event["event"] == "ready"
+        }
 
     async def __aenter__(self) -> Self:
         return self
@@ -417,28 +390,16 @@ class Fabric:
                     process.popen.stdin.close()
 
 
-def _stored(
-    request_id: str, record: Mapping[str, str], outcome: Reply | None, told: list[str],
-    names: Mapping[str, str],
-) -> checker.Stored:  # fmt: skip
-    waiters = tuple(names.get(waiter, waiter) for waiter in record.get("waiters", "").split())
-    return checker.Stored(
-        id=request_id,
-        nonce=None,
-        state=record["state"],
-        tenant=record.get("tenant", ""),
-        waiters=waiters,
-        code=record.get("code", ""),
-        executed=record.get("executed", ""),
-        kept=outcome is not None,
-        told=tuple(told),
-        answer=_text(outcome),
-    )
-
-
-def _text(outcome: Reply | None) -> str | None:
-    """Return the text of an answer that was kept."""
-    if outcome is None or outcome.code not in checker.ANSWERS or outcome.chunks:
-        return None
-    text: str = unpack(outcome.body)["content"][0]["text"]
-    return text
+async def _ended(process: Process) -> AsyncIterator[str]:
+    """Wait until a process has ended; give a line about each thing that is not as it should be."""
+    try:
+        await until(process.ended, 10.0)
+    except AssertionError:
+        yield f"{process.name} did not end when it was told to"
+        process.kill()
+    code, said = process.popen.returncode, process.said()
+    unborn = code == -signal.SIGTERM and not said  # told to end before it had begun
+    if code not in {0, -signal.SIGKILL} and not unborn:
+        yield f"{process.name} ended with {code}: {said[-2000:]}"
+    elif "Traceback" in said:
+        yield f"{process.name} broke: {said[said.index('Traceback') :][:2000]}"

@@ -84,7 +84,9 @@ class Producer:
         """Make one call and log how it ends."""
         nonce = call["nonce"]
         told = {key: call[key] for key in ("safe", "answer", "how")}
-        self._log.write(event="sent", nonce=nonce, tenant=call["options"].get("tenant", ""), **told)
+        options = call["options"]
+        told |= {"tenant": options.get("tenant", ""), "most": options.get("max_attempts", 3)}
+        self._log.write(event="sent", nonce=nonce, keyed="idempotency_key" in options, **told)
         try:
             result = await self._result(call)
         except McpweftError as error:
@@ -122,7 +124,12 @@ class Producer:
             options["on_progress"] = self._listener(call["nonce"])
         task = asyncio.create_task(self._client.call(name, arguments, **options))
         if call["how"] in {"cancel", "inspect"}:
-            request_id = await self._id(call["nonce"])
+            known = self._id(call["nonce"])
+            either: set[asyncio.Future[Any]] = {task, known}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not known.done():  # it was refused
+                return await task
+            request_id = known.result()
             ask = self._client.cancel if call["how"] == "cancel" else self._client.inspect
             await _again(lambda: ask(request_id))
         return await task

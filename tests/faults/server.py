@@ -2,9 +2,9 @@
 
     python tests/faults/server.py [--ledger FILE] [--stubborn]
 
-`say(text, ms)` must not run twice, `ask(text, ms)` may: its annotations say so. Everything else is
-`tests/servers/echo.py`'s. A stubborn one ends neither with its input nor at SIGTERM. It must never know who
-calls it.
+`say(text, ms)` must not run twice, `ask(text, ms)` may: its annotations say so. `garble()` writes what is no
+answer, and never answers. Everything else is `tests/servers/echo.py`'s. A stubborn one ends neither with its
+input nor at SIGTERM. It must never know who calls it.
 """
 
 from __future__ import annotations
@@ -25,17 +25,29 @@ SHAPE = echo.schema(text="string", ms="number")
 echo.TOOLS += [
     {"name": "say", "description": "Say it after ms milliseconds.", "inputSchema": SHAPE},
     {"name": "ask", "description": "The same.", "inputSchema": SHAPE, "annotations": echo.READS},
+    {
+        "name": "garble",
+        "description": "Write what is no answer, and never answer.",
+        "inputSchema": echo.schema(),
+    },
 ]
+GARBAGE = b'\xff\x00 no JSON at all\n{"half": \n[1, 2, 3]\n{"jsonrpc": "2.0", "id": "nobody", "result": 7}\n'
 
 
 class Server(echo.Server):
     """One connection."""
 
     def call(self, rid: Any, params: dict[str, Any]) -> None:
-        if params.get("name") not in {"say", "ask"}:
+        if params.get("name") not in {"say", "ask", "garble"}:
             super().call(rid, params)
             return
         arguments = params.get("arguments") or {}
+        if params["name"] == "garble":
+            self.record("garble", arguments)
+            with self.lock:
+                sys.stdout.buffer.write(GARBAGE)
+                sys.stdout.buffer.flush()
+            return
         self.record(params["name"], arguments)
         cancel = self.cancels[rid] = threading.Event()
         threading.Thread(target=self.later, args=(rid, arguments, cancel), daemon=True).start()

@@ -19,7 +19,7 @@ from mcpweft_schemas.script import script
 from mcpweft_schemas.store import Store
 from mcpweft_schemas.word import Word
 from pool import OTHER, PRODUCER, Pool
-from severing import Severing
+from proxy import Proxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -32,23 +32,23 @@ class Cut:
     """A pool behind a proxy that can lose answers."""
 
     pool: Pool
-    proxy: Severing
+    proxy: Proxy
     clock: Clock
 
     async def lose(self, move: str, call: Callable[[], Awaitable[Any]]) -> None:
         """Let `call`, which runs `move`, be carried out and its answer be lost."""
         in_force = altered(TEST_CLOCK)(move)
         await self.pool.store.link.run("SCRIPT", "LOAD", in_force.text)
-        lost = self.proxy.severed
+        lost = self.proxy.lost.total()
         self.proxy.sever(in_force.sha)
         with pytest.raises(StoreUnreachableError):
             await call()
-        assert self.proxy.severed == lost + 1
+        assert self.proxy.lost.total() == lost + 1
 
 
 @pytest.fixture
 async def cut(standing_clock: None, store_url: str, namespace: str) -> AsyncIterator[Cut]:
-    async with Severing(store_url) as proxy, Link.to(proxy.url) as link:
+    async with Proxy(store_url) as proxy, Link.to(proxy.url) as link:
         store = Store(link, namespace)
         clock = Clock(store, "echo")
         await clock.forward(0)
@@ -302,7 +302,7 @@ async def test_the_client_never_sends_a_command_again_whose_answer_was_lost(cut:
         cut.proxy.sever("XADD")
         with pytest.raises(StoreUnreachableError):
             await link.run("XADD", key, "*", "n", n)
-    assert (await link.run("XLEN", key), cut.proxy.severed) == (21, 20)
+    assert (await link.run("XLEN", key), cut.proxy.lost.total()) == (21, 20)
 
 
 async def test_a_script_that_the_store_forgot_is_sent_once_even_if_its_answer_is_lost(cut: Cut) -> None:

@@ -10,10 +10,9 @@ import pytest
 
 from mcpweft_schemas.life import Class
 from mcpweft_schemas.outcome import Code, Executed
-from mcpweft_schemas.script import script
 from mcpweft_schemas.store import Reader
 from mcpweft_schemas.wire import READS
-from severing import Severing
+from proxy import Proxy
 from waiting import until
 from workbench import POOL, text_of
 
@@ -22,24 +21,24 @@ if TYPE_CHECKING:
 
 
 async def test_a_request_whose_fetch_lost_its_answer_is_adopted_and_run_once(bench: Bench) -> None:
-    async with Severing(bench.url) as way, bench.worker(url=way.url) as worker:
+    async with Proxy(bench.url) as way, bench.worker(url=way.url) as worker:
         for round_ in range(5):
-            way.sever(script("fetch").sha)
+            way.cut("fetch")
             request_id = await bench.enqueue("progress", {"steps": 1, "ms": round_})  # not safe to run twice
             reply = await bench.outcome(request_id)
             assert (reply.code, len(reply.attempts)) == (Code.OK, 1)
-        assert way.severed == 5
+        assert way.lost.total() == 5
         assert worker.report.usable
     assert len(bench.executed()) == 5
 
 
 async def test_adoption_takes_nothing_that_is_held(bench: Bench) -> None:
-    async with Severing(bench.url) as way, bench.worker(url=way.url, concurrency=4) as worker:
+    async with Proxy(bench.url) as way, bench.worker(url=way.url, concurrency=4) as worker:
         # Two classes enqueued in one move: their streams issue the same entry id.
         first = [await bench.enqueue("progress", {"steps": 1, "ms": 700}, klass=klass) for klass in Class]
         await until(lambda: worker.runner.in_flight == 4)
         await bench.outcome(first[0])
-        way.sever(script("fetch").sha)
+        way.cut("fetch")
         second = await bench.enqueue_many([("progress", {"steps": 1, "ms": 1})] * 4)
         for request_id in (*first, *second):
             assert (await bench.outcome(request_id)).code is Code.OK
@@ -82,7 +81,7 @@ async def joined(bench: Bench) -> bool:
 
 
 async def test_a_store_that_was_away_is_served_again(bench: Bench) -> None:
-    async with Severing(bench.url) as way, bench.worker(url=way.url) as worker:
+    async with Proxy(bench.url) as way, bench.worker(url=way.url) as worker:
         running = await bench.enqueue("sleep", {"ms": 300})
         await until(lambda: worker.runner.in_flight == 1)
         await way.shut()
@@ -113,7 +112,7 @@ async def member(bench: Bench) -> bool:
 
 
 async def test_an_idle_worker_beside_a_coordinator_sends_at_most_six_commands_a_second(bench: Bench) -> None:
-    async with Severing(bench.url) as way, asyncio.TaskGroup() as group:
+    async with Proxy(bench.url) as way, asyncio.TaskGroup() as group:
         leader = group.create_task(lead(bench))
         async with bench.worker(url=way.url) as worker:
             await until(lambda: worker._fetchers[0]._waiting)

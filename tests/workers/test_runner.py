@@ -10,13 +10,12 @@ from mcpweft_schemas.errors import ResourceExhaustedError
 from mcpweft_schemas.life import Class
 from mcpweft_schemas.outcome import Code, Executed
 from mcpweft_schemas.packing import unpack
-from mcpweft_schemas.script import script
 from mcpweft_schemas.wire import Delivery
 from mcpweft_workers import judgement
 from mcpweft_workers.breaker import Outcome
 from mcpweft_workers.failure import CallFailed, Cause
 from mcpweft_workers.tool import Answer
-from severing import Severing
+from proxy import Proxy
 from waiting import until
 from workbench import POOL, what_of
 
@@ -136,10 +135,10 @@ async def test_a_large_answer_that_the_store_has_no_room_for_says_so(bench: Benc
 
 
 async def test_a_large_answer_survives_a_store_that_goes_away_while_it_is_laid_down(bench: Bench) -> None:
-    async with Severing(bench.url) as way, bench.worker(url=way.url) as worker:
-        way.sever(script("inspect").sha)
+    async with Proxy(bench.url) as way, bench.worker(url=way.url) as worker:
+        way.cut("inspect")
         reply = await bench.outcome(await bench.enqueue("blob", {"size": 2_000_000}))
-        assert (reply.code, way.severed) == (Code.OK, 1)
+        assert (reply.code, way.lost.total()) == (Code.OK, 1)
         assert await bench.store.chunks(POOL, reply) is not None
         await until(lambda: worker.report.backlog == 0)
 

@@ -6,8 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from mcpweft_schemas.outcome import Code
-from mcpweft_schemas.script import script
-from severing import Severing
+from proxy import Proxy
 from waiting import until
 from workbench import POOL, text_of
 
@@ -20,11 +19,11 @@ if TYPE_CHECKING:
 
 
 async def test_a_settle_whose_answer_was_lost_is_repeated_and_writes_nothing_more(bench: Bench) -> None:
-    async with Severing(bench.url) as way, bench.worker(url=way.url) as worker:
-        way.sever(script("settle").sha)
+    async with Proxy(bench.url) as way, bench.worker(url=way.url) as worker:
+        way.cut("settle")
         reply = await bench.outcome(await bench.enqueue("echo", {"text": "once"}))
         await until(lambda: worker.report.backlog == 0)
-        assert way.severed == 1
+        assert way.lost.total() == 1
         repeats = worker.metrics.text().decode()
         status = await bench.store.status(POOL)
     assert text_of(reply) == "once"
@@ -34,10 +33,10 @@ async def test_a_settle_whose_answer_was_lost_is_repeated_and_writes_nothing_mor
 
 
 async def test_a_retry_whose_answer_was_lost_is_not_retried_twice(bench: Bench) -> None:
-    async with Severing(bench.url) as way, bench.worker(url=way.url) as worker:
+    async with Proxy(bench.url) as way, bench.worker(url=way.url) as worker:
         request_id = await bench.enqueue("sleep", {"ms": 3000}, attempt_timeout_ms=100, max_attempts=2)
         await until(lambda: worker.runner.in_flight)
-        way.sever(script("settle").sha)
+        way.cut("settle")
         reply = await bench.outcome(request_id)
         await until(lambda: worker.report.backlog == 0)
     assert reply.code is Code.FAILOVER_EXHAUSTED
@@ -80,7 +79,7 @@ async def test_an_item_that_the_store_rejects_holds_nobody_else_up(bench: Bench)
 
 
 async def test_what_can_no_longer_be_settled_is_given_up(bench: Bench) -> None:
-    async with Severing(bench.url) as way, bench.worker(url=way.url) as worker:
+    async with Proxy(bench.url) as way, bench.worker(url=way.url) as worker:
         settler = worker._settlers[POOL]
         await bench.enqueue("sleep", {"ms": 200})
         await until(lambda: worker.runner.in_flight)

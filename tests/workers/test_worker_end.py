@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mcpweft_schemas.outcome import Code, Executed
-from severing import Severing
+from proxy import Proxy
 from waiting import until, until_sync
 from workbench import POOL, text_of
 
@@ -150,7 +150,7 @@ async def test_without_a_coordinator_another_worker_takes_a_dead_ones_work(
 
 
 async def test_a_worker_ends_while_the_store_is_away(own_bench: Bench) -> None:
-    async with Severing(own_bench.url) as way:
+    async with Proxy(own_bench.url) as way:
         worker = own_bench.make(own_bench.config(worker={"grace": 0.2}), url=way.url)
         life = asyncio.create_task(worker.run())
         await until(lambda: worker.report.readiness()["ready"], within=15.0)
