@@ -65,7 +65,7 @@ def end_processes(find: Callable[[], set[int]], within: float = 2.0) -> list[str
     with contextlib.suppress(AssertionError):
         until_sync(lambda: not find(), within)
     left = sorted(find())
-    lines = [f"{pid}: {_command(pid)}" for pid in left]
+    lines = [f"{pid}: {command(pid)}" for pid in left]
     for pid in left:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -79,7 +79,7 @@ def ours(mark: str) -> set[int]:
     while more := {pid for pid, parent in parents.items() if parent in found} - found:
         found |= more
     found = (found | marked(mark)) - {os.getpid()}
-    return {pid for pid in found if "multiprocessing.resource_tracker" not in _command(pid)}
+    return {pid for pid in found if "multiprocessing.resource_tracker" not in command(pid)}
 
 
 def marked(mark: str) -> set[int]:
@@ -97,7 +97,7 @@ def _living() -> dict[int, int]:
     return parents
 
 
-def _command(pid: int) -> str:
+def command(pid: int) -> str:
     return _read(pid, "cmdline").replace(b"\0", b" ").decode(errors="replace").strip()
 
 

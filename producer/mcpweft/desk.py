@@ -26,6 +26,7 @@ from mcpweft_schemas.errors import (
     FabricError,
     McpweftError,
     RequestTimeoutError,
+    ResourceExhaustedError,
     ResultExpiredError,
     ShuttingDownError,
 )
@@ -46,6 +47,7 @@ _log = logging.getLogger("mcpweft")
 _CLOSE_S = 2.0
 _COMMANDS = 16  # single commands under way at once: each takes a connection of its own
 _FAR = 1e12
+_ROOM_S = 1.0  # between two tries on a store that is full
 
 
 class Desk:
@@ -245,7 +247,8 @@ class Desk:
     async def follow(self, request_id: str, *, on_progress: Listener | None = None) -> Reply:
         """Return the outcome of a request that anybody enqueued. A cancelled caller only ceases to wait.
 
-        Raises ResultExpiredError where nothing is known of it, or its outcome is gone; StoreUnreachableError.
+        Raises ResultExpiredError where nothing is known of it, or its outcome is gone; StoreUnreachableError,
+        which says nothing of the request.
         """
         capability = _pool_of(request_id)
         await self._enter()
@@ -253,25 +256,45 @@ class Desk:
         wait = Wait(capability, request_id, future, since=self._loop.time(), hard=_FAR)
         wait.on_progress = on_progress
         try:
-            async with self._commands:  # most are over by now, and need no stream to be heard on
-                _, found = await self._store.lookup(capability, [request_id])
-            if (kept := _kept(found[request_id], request_id)) is not None:
-                return kept
-            self.waits.add(wait)
-            self.reader.wake()
-            await self.reader.ready(capability)
-            async with self._commands:
-                standing = await self._store.attach(capability, request_id, self.producer)
-            if (kept := _kept(standing, request_id)) is not None:
+            kept = await self._find(capability, request_id)  # most are over by now, and need no stream
+            if kept is None:
+                self.waits.add(wait)
+                self.reader.wake()
+                kept = await self._attach(capability, request_id)
+            if kept is not None:
                 return kept
             wait.accepted = True
             return await future
         except asyncio.CancelledError:
             self._leave(wait, stop=False)
             raise
+        except FabricError as error:
+            if error.request_id is None:  # trouble with the store: the request goes its way
+                error.executed, error.request_id = Executed.MAYBE, request_id
+            raise
         finally:
             self.waits.remove(wait)
             self._exit()
+
+    async def _find(self, capability: str, request_id: str) -> Reply | None:
+        """Return an outcome that was kept; None where the request is under way."""
+        async with self._commands:
+            _, found = await self._store.lookup(capability, [request_id])
+        return _kept(found[request_id], request_id)
+
+    async def _attach(self, capability: str, request_id: str) -> Reply | None:
+        """Join a request's waiters, or return its outcome. A full store takes none, and is asked again."""
+        while True:
+            try:
+                await self.reader.ready(capability)
+                async with self._commands:
+                    standing = await self._store.attach(capability, request_id, self.producer)
+            except ResourceExhaustedError:
+                await asyncio.sleep(_ROOM_S)
+                if (kept := await self._find(capability, request_id)) is not None:
+                    return kept
+            else:
+                return _kept(standing, request_id)
 
     @contextlib.asynccontextmanager
     async def command(self) -> AsyncGenerator[Store]:

@@ -14,6 +14,7 @@ reads all streams, on a Cluster one for each capability. This module must never 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from mcpweft_schemas.errors import (
     FabricError,
     McpweftError,
     RequestTimeoutError,
+    ResourceExhaustedError,
     ResultExpiredError,
     StoreLostError,
 )
@@ -292,7 +294,10 @@ class Reader:
     async def _recover(self, listener: Listener) -> None:
         """After a lost connection: the streams again, and every open request."""
         for stream in [s for s in self._streams.values() if s.listener is listener and s.read]:
-            await self._hear(stream)
+            with contextlib.suppress(
+                ResourceExhaustedError
+            ):  # what a full store has can be read all the same
+                await self._hear(stream)
             await self.look(stream.capability)
 
     # -- deadlines -----------------------------------------------------------------------------------------

@@ -184,7 +184,8 @@ class Store:
         """
         flat = [part for pair in (settings or {}).items() for part in pair]
         inc = (await self._run("declare", capability, incarnation, *flat)).decode()
-        await self.link.run("HSETNX", self.fleet.pools, capability, "")
+        if await self.link.run("HGET", self.fleet.pools, capability) is None:  # a full store takes no HSETNX
+            await self.link.run("HSETNX", self.fleet.pools, capability, "")
         return cast("str", inc)
 
     async def pools(self) -> tuple[str, ...]:

@@ -249,6 +249,11 @@ class Fabric:
                     break
             await self.store.retire(pool, worker.name)
 
+    @property
+    def producers(self) -> list[Producer]:
+        """Every producer there was."""
+        return list(self._producers)
+
     def kill_producer(self, producer: Producer) -> None:
         """End a producer as a crash would."""
         producer.kill()

@@ -111,6 +111,16 @@ async def test_a_full_store_lets_requests_be_cancelled_and_expire(own: Pool, sta
     assert [await own.state(r) for r in (queued, late)] == [State.CANCELLED, State.EXPIRED]
 
 
+async def test_a_worker_that_starts_on_a_full_store_joins_a_pool_that_is_there(own: Pool) -> None:
+    queued = await own.accept()
+    await _fill(own)
+    assert await own.store.declare("echo", "other", {"bound": 9}) != "other"
+    assert await own.take(await own.join("late")) is not None
+    assert await own.state(queued) == State.RUNNING
+    with pytest.raises(ResourceExhaustedError):
+        await own.store.declare("another", "inc")
+
+
 async def test_attaching_in_a_full_store_is_refused_as_a_whole(own: Pool) -> None:
     request = await own.accept()
     await _fill(own)

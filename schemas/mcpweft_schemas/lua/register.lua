@@ -8,6 +8,7 @@
 local worker, server, info, epoch = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local inc = redis.call('HGET', pool, 'inc')
 if not inc then return {'UNKNOWN', ''} end
+even_if_full()
 make_groups()
 redis.call('HSET', base .. 'members', worker, info)
 redis.call('ZADD', base .. 'alive', int(now), worker)

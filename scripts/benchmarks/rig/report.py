@@ -86,7 +86,7 @@ def table(rounds: Rounds) -> str:
 
 def last_line(report: Report) -> str:
     """Return the line that other programs read."""
-    return json.dumps({"benchmark": report.name, "rounds": len(report.rounds), **_rounded(report.figures)})
+    return json.dumps({"benchmark": report.name, "rounds": len(report.rounds), **rounded(report.figures)})
 
 
 def publish(report: Report, asked: Namespace) -> None:
@@ -94,7 +94,7 @@ def publish(report: Report, asked: Namespace) -> None:
     print()
     print(table(report.rounds))
     for name, goal in report.goals.items():
-        print(f"{name:<30} {_rounded(report.figures[name])}   (aim {goal})")
+        print(f"{name:<30} {rounded(report.figures[name])}   (aim {goal})")
     for folder in [RECORDS] * asked.record + [asked.out] * (asked.out is not None):
         write(report, folder, plot=not asked.no_plot)
     print(last_line(report))
@@ -112,10 +112,10 @@ def write(report: Report, folder: Path, *, plot: bool) -> None:
             "python": platform.python_version(),
             "store": report.store,
         },
-        "figures": _rounded(report.figures),
+        "figures": rounded(report.figures),
         "goals": dict(report.goals),
-        "rounds": _rounded(report.rounds),
-        **_rounded(report.extra),
+        "rounds": rounded(report.rounds),
+        **rounded(report.extra),
     }
     (folder / f"{report.name}.json").write_text(json.dumps(whole, indent=1) + "\n")
     with (folder / f"{report.name}.csv").open("w", newline="") as file:
@@ -142,11 +142,12 @@ def draw(plot: Plot, path: Path, caption: str) -> None:
     figure.savefig(path, dpi=110)
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """Return figures with five digits that count, wherever they stand in `value`."""
     if isinstance(value, float):
         return float(f"{value:.5g}")
     if isinstance(value, list | tuple):
-        return [_rounded(item) for item in value]
+        return [rounded(item) for item in value]
     if isinstance(value, dict):
-        return {name: _rounded(item) for name, item in value.items()}
+        return {name: rounded(item) for name, item in value.items()}
     return value

@@ -1,0 +1,79 @@
+"""The requests of killed producers: seen to their end while their records still say what it was.
+
+A record outlives its request by a minute, and a killed producer is told nothing. So whatever it had
+accepted and not heard of is looked at until it has ended. Above stands the arena; below are the fault
+tests' evidence and a blocking client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import redis
+
+import checker
+import realredis
+from faults import evidence
+
+if TYPE_CHECKING:
+    from faults.fabric import Fabric, Producer
+
+_EVERY = 1.0  # seconds between two looks; a record lives for sixty
+
+
+class Orphans:
+    """Watches the open requests of producers that are dead."""
+
+    def __init__(self, fabric: Fabric) -> None:
+        self._fabric = fabric
+        self._open: dict[str, str] = {}  # request → its producer's name
+        self.seen: dict[str, checker.Stored] = {}
+        """Request → its record, once it has ended."""
+
+    @property
+    def left(self) -> int:
+        """How many have not ended."""
+        return len(self._open)
+
+    def adopt(self, producer: Producer) -> None:
+        """Watch what a producer had accepted and not heard of."""
+        told = {event["nonce"] for event in producer.events("outcome")}
+        self._open |= {
+            event["id"]: producer.name for event in producer.events("accepted") if event["nonce"] not in told
+        }
+
+    async def watch(self) -> None:
+        """Look again and again, until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(_EVERY)
+
+    async def look(self) -> None:
+        """Look once; a store that is away is asked again later."""
+        if self._open:
+            with contextlib.suppress(redis.RedisError, OSError):
+                await asyncio.to_thread(self._look)
+
+    def _look(self) -> None:
+        names = self._fabric.names()
+        by_pool: defaultdict[str, list[str]] = defaultdict(list)
+        for request_id in self._open:
+            by_pool[request_id.partition("~")[0]].append(request_id)
+        with contextlib.closing(realredis.connect(self._fabric.url)) as client:
+            for pool, ids in by_pool.items():
+                keys = self._fabric.store.keys(pool)
+                told = {
+                    request_id: name
+                    for producer_id, name in names.items()
+                    if name in set(self._open.values())
+                    for request_id in evidence.told_on(client, keys, producer_id)
+                }
+                for request_id, record in evidence.read_records(client, keys, ids).items():
+                    heard = [told[request_id]] if request_id in told else []
+                    one = evidence.stored(request_id, record, heard, names)
+                    if one.state in checker.FINAL:
+                        self.seen[request_id] = one
+                        del self._open[request_id]
