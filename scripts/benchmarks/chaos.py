@@ -1,11 +1,11 @@
 """Faults at scale: a blow a second on a fabric at work, and what everybody's logs prove of it in the end.
 
-Four producers, eight workers of two pools, two coordinators and a store with an append-only file, each a process
-of its own. Calls of all kinds: safe and unsafe, all priorities, deadlines, delays, cancels, progress,
+Four producers, eight workers of two pools, two coordinators and a store with an append-only file, each a
+process of its own. Calls of all kinds: safe and unsafe, all priorities, deadlines, delays, cancels, progress,
 idempotency keys. Blows: SIGKILL and SIGSTOP of each role and of the store; servers that crash, hang, write
-garbage or answer hugely; ways to the store that are slow, half-open, cut before or after the command, or that
-trickle; CLIENT KILL, CLIENT PAUSE, SCRIPT FLUSH, memory full. The same seed deals the same blows and makes the
-same calls.
+garbage or answer hugely; ways to the store that are slow, half-open, cut before or after the command, or
+that trickle; CLIENT KILL, CLIENT PAUSE, SCRIPT FLUSH, memory full. The same seed deals the same blows and
+makes the same calls.
 
     scripts/bench chaos [--requests 10000] [--seed 1] [--mean 1.0] [--record]
 

@@ -55,12 +55,15 @@ class Orphans:
         """Look once; a store that is away is asked again later."""
         if self._open:
             with contextlib.suppress(redis.RedisError, OSError):
-                await asyncio.to_thread(self._look)
+                found = await asyncio.to_thread(self._look, self._fabric.names(), dict(self._open))
+                self.seen |= found
+                self._open = {i: producer for i, producer in self._open.items() if i not in found}
 
-    def _look(self) -> None:
-        names = self._fabric.names()
+    def _look(self, names: dict[str, str], open_: dict[str, str]) -> dict[str, checker.Stored]:
+        """Return the records of those that have ended. In a thread of its own: it reads nothing that changes."""
+        seen: dict[str, checker.Stored] = {}
         by_pool: defaultdict[str, list[str]] = defaultdict(list)
-        for request_id in self._open:
+        for request_id in open_:
             by_pool[request_id.partition("~")[0]].append(request_id)
         with contextlib.closing(realredis.connect(self._fabric.url)) as client:
             for pool, ids in by_pool.items():
@@ -68,12 +71,12 @@ class Orphans:
                 told = {
                     request_id: name
                     for producer_id, name in names.items()
-                    if name in set(self._open.values())
+                    if name in set(open_.values())
                     for request_id in evidence.told_on(client, keys, producer_id)
                 }
                 for request_id, record in evidence.read_records(client, keys, ids).items():
                     heard = [told[request_id]] if request_id in told else []
                     one = evidence.stored(request_id, record, heard, names)
                     if one.state in checker.FINAL:
-                        self.seen[request_id] = one
-                        del self._open[request_id]
+                        seen[request_id] = one
+        return seen

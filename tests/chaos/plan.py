@@ -75,7 +75,7 @@ class Blow:
 
 
 def plan(seed: int, mean: float = 1.0) -> Iterator[Blow]:
-    """Draw blows without end, `mean` seconds apart on average (exponentially), every kind once in each deal."""
+    """Draw blows without end, every kind once in each deal; gaps are exponential, of `mean` seconds."""
     rng = random.Random(seed)
     number = 0
     while True:
