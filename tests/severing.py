@@ -1,8 +1,8 @@
-"""A way between a client and its store that can lose an answer on purpose: the command is carried out,
-unheard.
+"""A way between a client and its store that can lose an answer on purpose (the command is carried out,
+unheard), or fall silent: a half-open connection, of which neither end is told.
 
-Above stand tests of lost replies. Below: plain TCP. It must never know what a command means: a test gives
-the bytes by which it is known, such as a script's hash.
+Above stand tests of lost replies and of half-open connections. Below: plain TCP. It must never know what a
+command means: a test gives the bytes by which it is known, such as a script's hash.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class Severing:
-    """A proxy before one server: `sever` arms it, `shut` takes the server away, `reopen` brings it back."""
+    """A proxy before one server: `sever` arms it, `shut` takes the server away, `reopen` brings it back.
+
+    `freeze` makes the connections that are open half-open; `thaw` lets what they were given travel on, late.
+    """
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -27,6 +30,9 @@ class Severing:
         self._marks: list[bytes] = []
         self._open: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._frozen: list[asyncio.Event] = []
         self.commands = 0
         """Commands that went to the server."""
         self.severed = 0
@@ -41,6 +47,22 @@ class Severing:
     def sever(self, mark: str, times: int = 1) -> None:
         """Lose the answers to the next `times` commands that hold `mark`."""
         self._marks += [mark.encode()] * times
+
+    def freeze(self) -> int:
+        """Carry no byte of those who are connected, nor their hanging up; new connections work.
+
+        Return how many there are.
+        """
+        self._flowing.clear()
+        self._frozen.append(self._flowing)
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        return len(self._tasks)
+
+    def thaw(self) -> None:
+        """Carry on where the frozen connections stopped: late bytes arrive, and late hanging up."""
+        while self._frozen:
+            self._frozen.pop().set()
 
     async def shut(self) -> None:
         """Refuse everybody and drop who is connected."""
@@ -71,14 +93,14 @@ class Severing:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
-        writers = [to_client]
+        writers, flowing = [to_client], self._flowing
         try:
             server, to_server = await asyncio.open_connection(*self._target)
             writers.append(to_server)
             self._open.update(writers)
             lost = asyncio.Event()
-            there = asyncio.create_task(self._carry(client, to_server, lost))
-            back = asyncio.create_task(_bring(server, to_client, lost))
+            there = asyncio.create_task(self._carry(client, to_server, flowing, lost))
+            back = asyncio.create_task(_bring(server, to_client, flowing, lost))
             try:
                 await asyncio.wait((there, back), return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -94,10 +116,14 @@ class Severing:
                 writer.close()
 
     async def _carry(
-        self, client: asyncio.StreamReader, to_server: asyncio.StreamWriter, lost: asyncio.Event
+        self,
+        client: asyncio.StreamReader,
+        to_server: asyncio.StreamWriter,
+        flowing: asyncio.Event,
+        lost: asyncio.Event,
     ) -> None:
         with suppress(OSError):
-            while data := await client.read(1 << 16):
+            while data := await _next(client, flowing):
                 self.commands += data.startswith(b"*")  # clients write a small command in one piece
                 for mark in self._found(data):
                     self._marks.remove(mark)
@@ -110,9 +136,21 @@ class Severing:
         return iter([mark for mark in self._marks[:1] if mark in data])
 
 
-async def _bring(server: asyncio.StreamReader, to_client: asyncio.StreamWriter, lost: asyncio.Event) -> None:
+async def _next(reader: asyncio.StreamReader, flowing: asyncio.Event) -> bytes:
+    """Return what comes next, or nothing at the end, once it may travel on."""
+    try:
+        data = await reader.read(1 << 16)
+    except OSError:
+        data = b""
+    await flowing.wait()
+    return data
+
+
+async def _bring(
+    server: asyncio.StreamReader, to_client: asyncio.StreamWriter, flowing: asyncio.Event, lost: asyncio.Event
+) -> None:
     with suppress(OSError):
-        while data := await server.read(1 << 16):
+        while data := await _next(server, flowing):
             if lost.is_set():
                 return  # it was carried out; nobody will hear of it
             to_client.write(data)
