@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 DEAD_AFTER = 1.0
-START_WITHIN = 60.0  # a worker loads the SDK: a second of a processor that many others may use too
+START_WITHIN = 40.0  # a worker loads the SDK: a second of a processor that many others may use too
 END_WITHIN = 30.0
 
 _CONFIG = """

@@ -13,7 +13,7 @@ from severing import Severing
 if TYPE_CHECKING:
     from faults.fabric import Fabric
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 NOTICED = BLOCK_S + 3.0
 """Seconds after which whoever waits on such a connection gives it up."""

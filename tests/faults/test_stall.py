@@ -12,7 +12,7 @@ from waiting import until
 if TYPE_CHECKING:
     from faults.fabric import Fabric
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 STALL = 5.5
 """Seconds: more than a worker may be silent, and than a command to the store may take."""
