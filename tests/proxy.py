@@ -4,7 +4,7 @@
     sever(mark)               lose the answer to the next command that holds these bytes, whatever it is
     swallow(3)                lose the next three commands on their way, each with its connection
     delay, trickling          hold everything back so many seconds; let it through a few bytes at a time
-    freeze()                  fall silent on all connections there are: half-open, nobody is told
+    freeze(), thaw()          fall silent on all connections there are: half-open, nobody is told; and go on
     shut(), reopen()          be away, and be there again on the same port
 
 `cut` knows the fabric's moves by their scripts' hashes and any other command by its name, in small letters. A
@@ -82,18 +82,27 @@ class Proxy:
             self.left[name] += times
             self._holding[name] = holding
 
-    def sever(self, mark: str) -> None:
-        """Lose the answer to the next command that holds `mark`; of several marks, the first comes first."""
-        self._marks.append(mark)
+    def sever(self, mark: str, times: int = 1) -> None:
+        """Lose the answers to the next commands that hold `mark`; of several marks, the first comes first."""
+        self._marks += [mark] * times
 
     def swallow(self, times: int = 1) -> None:
         """Lose the next commands before the store hears of them."""
         self.unsent += times
 
-    def freeze(self) -> None:
-        """Carry no byte more on the connections there are, and say nothing of it."""
+    def freeze(self) -> int:
+        """Carry no byte of those who are connected, nor their hanging up; new connections work.
+
+        Return how many there are.
+        """
         for way in self._ways.values():
-            way.frozen = True
+            way.flowing.clear()
+        return len(self._ways)
+
+    def thaw(self) -> None:
+        """Carry on where frozen connections stopped: late bytes arrive, and late hanging up."""
+        for way in self._ways.values():
+            way.flowing.set()
 
     def behave(self) -> None:
         """Do nothing more of all this; what is frozen stays so."""
@@ -174,7 +183,8 @@ class _Way:
         self._client, self._to_client = client, to_client
         self._asked = ""
         self._doomed = False
-        self.frozen = False
+        self.flowing = asyncio.Event()
+        self.flowing.set()
 
     async def run(self, host: str, port: int) -> None:
         """Carry both ways until one side ends, or a command or an answer is lost."""
@@ -190,7 +200,7 @@ class _Way:
 
     async def _there(self, to_server: asyncio.StreamWriter) -> None:
         with suppress(OSError):
-            while data := await self._client.read(_CHUNK):
+            while data := await self._next(self._client):
                 if name := self._proxy.came(data):
                     self._asked = self._asked or name
                     if self._proxy.swallows():
@@ -200,12 +210,21 @@ class _Way:
 
     async def _back(self, server: asyncio.StreamReader) -> None:
         with suppress(OSError):
-            while data := await server.read(_CHUNK):
+            while data := await self._next(server):
                 if self._doomed or (self._asked and self._proxy.take(self._asked, data)):
                     return  # it was carried out; nobody will hear of it
                 if not data.startswith(b"-NOSCRIPT"):  # else the move's whole text follows
                     self._asked = ""
                 await self._pass(data, self._to_client)
+
+    async def _next(self, reader: asyncio.StreamReader) -> bytes:
+        """Return what comes next, or nothing at the end, once it may travel on."""
+        try:
+            data = await reader.read(_CHUNK)
+        except OSError:
+            data = b""
+        await self.flowing.wait()
+        return data
 
     async def _pass(self, data: bytes, to: asyncio.StreamWriter) -> None:
         if self._proxy.delay:
@@ -214,7 +233,5 @@ class _Way:
         for at in range(0, len(data), step):
             if at:
                 await asyncio.sleep(_DRIP)
-            if self.frozen:
-                return
             to.write(data[at : at + step])
             await to.drain()

@@ -3,7 +3,8 @@
     ready     a capability's reply stream is there, and read
     beat      each second it is kept alive and trimmed behind the reader; each 2 s the requests that were
               waited for so long are looked up; at its deadline + 250 ms a request's time is made to take
-              effect, and when nothing comes of that it ends here
+              effect, and when nothing comes of that it ends here (what came while the event loop stood still
+              is heard first)
     recover   after a lost connection, or when a stream had to be made anew (a wiped store), every open
               request is looked up at once: one whose record is gone ends as STORE_LOST
 
@@ -53,6 +54,7 @@ _FRESH_S = 20.0  # a third of the stream's life: no need to make sure of it befo
 _AGAIN_S = 1.1  # the store's grace for a cancelled call, and a little
 _EXPIRE_AFTER = 0.25
 _HARD_AFTER = 3.0
+_STOOD_S = 1.0  # a sleep that took so much longer than asked: the event loop stood still
 RECORD_LIFE_S = 60.0
 """Seconds that a record outlives its request's end, at least."""
 
@@ -248,14 +250,20 @@ class Reader:
 
     async def beat(self) -> None:
         """Keep streams alive, look requests up and let deadlines take effect, until cancelled."""
-        hear_at = look_at = self._clock()
+        hear_at = look_at = judge_at = self._clock()
         while True:
             if not self._waits.open and not any(stream.read for stream in self._streams.values()):
                 self._work.clear()
                 await self._work.wait()
+            asleep = self._clock()
             await asyncio.sleep(TICK)
             now = self._clock()
-            self._overdue(now)
+            if (stood := now - asleep - TICK) > _STOOD_S:
+                self._waits.postpone(stood)
+                judge_at = now + _HARD_AFTER
+                hear_at = look_at = now
+            if now >= judge_at:
+                self._overdue(now)
             if now >= hear_at:
                 hear_at = now + _HEAR_S
                 self._once("hear", self._hear_all(now))

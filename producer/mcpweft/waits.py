@@ -152,6 +152,11 @@ class Waits:
         if when is not None:
             self._put(wait, int(when / TICK) + 1)
 
+    def postpone(self, seconds: float) -> None:
+        """Let every wait end so much later: the event loop stood still, and could hear nothing."""
+        for wait in self.all():
+            wait.hard += seconds
+
     def _put(self, wait: Wait, due: int) -> None:
         wait.due = max(due, self._turned + 1)
         bucket = self._wheel.get(wait.due)

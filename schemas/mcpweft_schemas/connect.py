@@ -197,6 +197,8 @@ class Link:
         self._guides = guides
         self._client = client
         self._connect = connect
+        self.patience: float | None = None
+        """Seconds that an answer may take, where it is not the usual time."""
 
     @classmethod
     def to(cls, url: str, credentials: Credentials | None = None) -> Link:
@@ -241,13 +243,25 @@ class Link:
 
     async def _run(self, *command: Any, **where: Any) -> Any:
         try:
-            async with asyncio.timeout(_COMMAND_TIMEOUT_S):
+            async with asyncio.timeout(self.patience or _COMMAND_TIMEOUT_S):
                 return await self._client.execute_command(*command, **where)
         except Exception as error:
+            if isinstance(error, TimeoutError):
+                await self._hang_up_on_idle()
             named = _named(error)
             if named is error:
                 raise
             raise named from error
+
+    async def _hang_up_on_idle(self) -> None:
+        """Close the connections that nobody uses at the moment: the next command makes one anew.
+
+        Where one has fallen silent the others have too, and each of them would cost a command its whole time.
+        """
+        pools = self._client.get_nodes() if self.is_cluster else [self._client.connection_pool]
+        for pool in pools:
+            for connection in list(getattr(pool, "_free" if self.is_cluster else "_available_connections")):
+                await connection.disconnect(nowait=True)  # which waits for nothing: nobody takes it meanwhile
 
     def waiter(self, key: str) -> Waiter:
         """Open a connection of its own to the node that holds `key`."""

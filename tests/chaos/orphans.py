@@ -60,7 +60,7 @@ class Orphans:
                 self._open = {i: producer for i, producer in self._open.items() if i not in found}
 
     def _look(self, names: dict[str, str], open_: dict[str, str]) -> dict[str, checker.Stored]:
-        """Return the records of those that have ended. In a thread of its own: it reads nothing that changes."""
+        """Return the records of those that have ended. Runs in a thread, and reads nothing that changes."""
         seen: dict[str, checker.Stored] = {}
         by_pool: defaultdict[str, list[str]] = defaultdict(list)
         for request_id in open_:

@@ -126,6 +126,10 @@ class Producer(Process):
             pipe.write(json.dumps(call).encode() + b"\n")
         pipe.flush()
 
+    def stall(self, seconds: float) -> None:
+        """Have its event loop stand still."""
+        self.tell([{"stall": seconds}])
+
     def events(self, kind: str) -> list[dict[str, Any]]:
         """Return what it has logged of one kind; fail where it broke."""
         assert self.popen.poll() in {None, 0, -signal.SIGKILL}, self.said()
@@ -178,12 +182,20 @@ class Fabric:
             )
         self._config.write_text(text)
 
+    def serve_app(self, app: str) -> None:
+        """Have workers that start from here on serve a Python object of this folder, `module:attribute`."""
+        text = _CONFIG.format(namespace=self.namespace, url=self.url, dead_after=DEAD_AFTER)
+        for name in self.pools:
+            text += f'\n[servers.{name}]\napp = "{app}"\ncapabilities = ["{name}"]\n'
+        self._config.write_text(text)
+
     # -- processes -----------------------------------------------------------------------------------------
 
     def _start(self, name: str, words: list[str], cls: type[_P]) -> _P:
         log = self._folder / f"{name}.err"
         environ = {key: value for key, value in os.environ.items() if not key.startswith("MCPWEFT_")}
         environ["PATH"] += os.pathsep + str(self._folder)
+        environ["PYTHONPATH"] = str(HERE)
         with log.open("wb") as stderr:
             popen = subprocess.Popen(
                 [sys.executable, *words],

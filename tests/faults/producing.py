@@ -5,7 +5,8 @@
 Each line of standard input is a call: {"nonce", "name", "arguments", "options", "safe", "answer", "how"},
 `how` being `call`, `submit` (and wait for its outcome), `leave` (submit only), `cancel` or `inspect` (call,
 and do that once it is accepted), `progress` (call, and hear of it) or `follow` (wait for the request `id`
-that somebody else made). The end of input ends the process once every call has ended.
+that somebody else made). A line {"stall": SECONDS} has the event loop stand still. The end of input ends the
+process once every call has ended.
 
 The log is JSON lines, each written at once: `sent` before anything else, `accepted` as soon as the store has
 said so, `outcome` when the caller has it. What the store says is read where the client reads it, at
@@ -166,7 +167,11 @@ async def main() -> None:
         log.write(event="ready", producer_id=client._here().desk.producer)
         async with asyncio.TaskGroup() as calls:
             async for call in lines():
-                calls.create_task(producer.make(call))
+                if "stall" in call:
+                    log.write(event="stalled")
+                    time.sleep(call["stall"])  # noqa: ASYNC251  # which is the point of it
+                else:
+                    calls.create_task(producer.make(call))
 
 
 if __name__ == "__main__":

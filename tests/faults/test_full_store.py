@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from faults.fabric import Process, Producer
 
 limits_files = pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits others' files")
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 LONG = 2.5
 """Seconds without room: more than a worker may be silent, and more than the calls under way take."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -15,11 +16,15 @@ import realredis
 from mcpweft_schemas import connect
 from mcpweft_schemas.connect import Link, StoreRefusedError, StoreUnreachableError
 from mcpweft_schemas.errors import InvalidConfigError
+from proxy import Proxy
 from waiting import until, until_sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+_SOON = 4.0
+"""Seconds that no command takes which does not wait for a silent connection's time (5 s) to be over."""
 
 
 # -- addresses ---------------------------------------------------------------------------------------------
@@ -198,6 +203,40 @@ async def test_a_link_and_its_waiters_outlive_a_cluster_and_find_it_again() -> N
 
             assert await until(again, within=20)
             await waiter.close()
+
+
+# -- half-open connections ---------------------------------------------------------------------------------
+
+
+async def test_of_many_connections_that_fell_silent_one_costs_its_time_and_the_others_nothing(
+    private_redis: realredis.RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = 8
+    async with Proxy(private_redis.url) as proxy, Link.to(proxy.url) as link:
+        await asyncio.gather(*(link.run("BLPOP", "x", 0.2) for _ in range(many)))
+        assert proxy.freeze() == many
+        monkeypatch.setattr(connect, "_COMMAND_TIMEOUT_S", 0.3)
+        with pytest.raises(StoreUnreachableError):
+            await link.run("PING")
+        monkeypatch.undo()
+        async with asyncio.timeout(_SOON):
+            await asyncio.gather(*(link.run("BLPOP", "x", 0.2) for _ in range(many)))
+
+
+async def test_a_wait_on_a_connection_that_fell_silent_ends_and_the_next_is_answered(
+    private_redis: realredis.RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Proxy(private_redis.url) as proxy, Link.to(proxy.url) as link:
+        waiter = link.waiter("x")
+        await waiter.run("PING")
+        proxy.freeze()
+        monkeypatch.setattr(connect, "_BLOCKING_TIMEOUT_S", 0.3)
+        with pytest.raises(StoreUnreachableError):
+            await waiter.run("BLPOP", "x", 0.01)
+        monkeypatch.undo()
+        async with asyncio.timeout(_SOON):
+            assert await waiter.run("BLPOP", "x", 0.01) is None
+        await waiter.close()
 
 
 # -- nothing twice -----------------------------------------------------------------------------------------

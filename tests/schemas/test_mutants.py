@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import altered
+import mutanttable
 import realredis
 from altered import Change
 from mcpweft_schemas.connect import Link
@@ -49,6 +50,10 @@ FOUND_BY_PLAYING = {
     ),
     "fetch that runs what is over": Change("return r.deadline <= now or (", "return ("),
     "enqueue that accepts its repeat": Change("if state then return {'REPEAT', id, state, '0'} end", ""),
+    "work streams that are trimmed": Change(
+        "redis.pcall('XADD', base .. 'q:' .. class, 'NOMKSTREAM', '*',",
+        "redis.pcall('XADD', base .. 'q:' .. class, 'NOMKSTREAM', 'MAXLEN', '2', '*',",
+    ),
     "enqueue that ignores the print": Change(
         "if r.print ~= print then return {'CONFLICT', id, r.state, '0'} end", ""
     ),
@@ -157,3 +162,9 @@ def test_each_scene_holds_on_the_moves_as_they_are(
 def test_a_change_that_fits_no_line_is_refused(store_url: str) -> None:
     with pytest.raises(AssertionError, match="found 0 times"):
         altered.altered(Change("no such line", ""))
+
+
+def test_the_table_in_contributing_lists_these_mistakes_and_what_finds_them(store_url: str) -> None:
+    found_by = dict.fromkeys(FOUND_BY_PLAYING, "a game of the stateful test")
+    found_by |= {name: mutanttable.spoken(scene) for name, (_, scene) in FOUND_BY_A_SCENE.items()}
+    assert mutanttable.rows("mistakes in the moves") == found_by

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from mcpweft_schemas.packing import unpack
+from proxy import Proxy
 from waiting import until
 from workbench import POOL
 
@@ -49,6 +50,21 @@ async def test_a_stalled_main_loop_still_beats_and_the_beat_says_how_long(bench:
         assert figures["lag_ms"] >= 1000
         assert figures["usable"] is False
         await until(lambda: usable(bench))
+
+
+async def test_a_beat_into_a_connection_that_fell_silent_is_soon_said_again_over_a_new_one(
+    bench: Bench,
+) -> None:
+    async with Proxy(bench.url) as proxy, bench.worker(worker_id="me", url=proxy.url):
+        await until(lambda: counted_any(bench))
+        proxy.freeze()
+        before = await last_beat(bench)
+        await until(lambda: beaten_after(bench, before))
+        assert await last_beat(bench) - before < 3000  # not the 5 s that a command may take
+
+
+async def beaten_after(bench: Bench, before: int) -> bool:
+    return await last_beat(bench) > before
 
 
 async def counted_any(bench: Bench) -> bool:

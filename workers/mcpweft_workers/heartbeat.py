@@ -4,6 +4,9 @@ The thread has its own event loop and its own link. Before each beat it asks the
 pulse; an answer that does not come is the main loop's lag, which each beat carries. A worker whose main
 loop has not answered for `dead_after` says that it lives and takes no work.
 
+A beat that is not answered within half of `dead_after` is said again at once, over a new connection: one
+that has fallen silent must not make the worker look dead. Each that fails so gives the next twice the time.
+
 Above stands the worker, which hands in what takes the pulse. Below: the store. It must never touch what
 the main loop owns: all it sees are the frozen pulses.
 """
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from mcpweft_schemas.store import Reader, Store
 
 _JOIN = 10.0  # seconds that the thread has to end: longer than any command may take
+_PATIENCE = 5.0  # seconds that an answer may take at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +123,16 @@ class Heartbeat:
         self._beating = asyncio.current_task()
         self._up.set()
         store = self._connect()
+        least = store.link.patience = self._dead_after / 2
         try:
             while True:
                 self._ask()
-                await self._beat(store)
+                began = self._clock()
+                if await self._beat(store):
+                    store.link.patience = least
+                elif self._clock() - began >= store.link.patience:
+                    store.link.patience = min(2 * store.link.patience, _PATIENCE)
+                    continue
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._every):
                         await self._nudged.wait()
@@ -140,24 +150,27 @@ class Heartbeat:
             with suppress(RuntimeError):  # the main loop has ended; so will this
                 self._main.call_soon_threadsafe(self._answer, now)
 
-    async def _beat(self, store: Store) -> None:
+    async def _beat(self, store: Store) -> bool:
+        """Beat in every pool; return whether each has answered."""
         pulse, lag = self._pulse, self.lag
         usable = pulse.usable and lag < self._dead_after
         usable_ms = round(3000 * self._dead_after) if usable else 0
         load = pack({**pulse.load, "usable": usable, "lag_ms": round(lag * 1000, 1)})
-        await asyncio.gather(
+        told = await asyncio.gather(
             *(self._tell(store, name, reader, usable_ms, load) for name, reader in pulse.readers.items())
         )
+        return all(told)
 
-    async def _tell(self, store: Store, capability: str, reader: Reader, usable_ms: int, load: bytes) -> None:
+    async def _tell(self, store: Store, capability: str, reader: Reader, usable_ms: int, load: bytes) -> bool:
         try:
             word = await store.beat(capability, reader, usable_ms, load)
         except McpweftError as error:
             event(logging.DEBUG, "beat without an answer", pool=capability, error=str(error))
-            return
+            return False
         except Exception as error:  # noqa: BLE001  # the store's own fault; a worker that stops beating is dead
             event(logging.ERROR, "beat failed", pool=capability, error=str(error))
-            return
+            return False
         if word in {Word.WIPED, Word.UNKNOWN} and self._main is not None:
             with suppress(RuntimeError):
                 self._main.call_soon_threadsafe(self._on_lost, capability, reader)
+        return True
