@@ -170,7 +170,7 @@ def _doubled(evidence: Evidence, heard: Mapping[str, Sequence[Outcome]]) -> Iter
         outcome = by_id.get(record.id)
         if outcome is None or outcome.code in UNHEARD or record.state not in FINAL:
             continue
-        if outcome.code == "TIMEOUT" and record.code != "TIMEOUT":
+        if outcome.code == "TIMEOUT" and (record.code != "TIMEOUT" or outcome.executed == "maybe"):
             continue  # its producer gave up first, and said so
         if (outcome.code, outcome.executed) != (record.code, record.executed):
             said, is_so = f"{outcome.code}/{outcome.executed}", f"{record.code}/{record.executed}"

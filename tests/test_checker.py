@@ -60,6 +60,8 @@ def test_one_who_shares_or_follows_a_request_may_hear_its_outcome() -> None:
 def test_a_producer_that_gave_up_contradicts_nobody() -> None:
     assert not forged(outcomes=first(code="STORE_LOST", executed="maybe", answer=None))
     assert not forged(outcomes=first(code="TIMEOUT", executed="maybe", answer=None))
+    unrun = {"ledger": ("n2",), "stored": record(code="TIMEOUT", executed="no", answer=None)}
+    assert not forged(outcomes=first(code="TIMEOUT", executed="maybe", answer=None), **unrun)
 
 
 def test_whoever_only_hands_a_request_in_or_was_killed_waits_for_nothing() -> None:

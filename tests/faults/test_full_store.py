@@ -88,9 +88,10 @@ class Scene:
         outcomes = self.producer.outcomes()
         for nonce in _nonces(self.refused):
             assert (outcomes[nonce]["code"], outcomes[nonce]["executed"]) == ("RESOURCE_EXHAUSTED", "no")
-        for nonce in _nonces([*self.running, *self.patient]):
-            assert outcomes[nonce]["code"] == "OK"
-            assert evidence.ledger.count(nonce) == 1
+        for call in [*self.running, *self.patient]:
+            assert outcomes[call["nonce"]]["code"] == "OK"
+            ran = evidence.ledger.count(call["nonce"])
+            assert ran == 1 or (call["safe"] and ran > 1)  # a busy machine's worker may be taken for dead
 
 
 def _nonces(calls: list[dict[str, Any]]) -> list[str]:
@@ -127,8 +128,8 @@ async def test_a_full_memory_refuses_new_calls_and_ends_running_ones_and_all_goe
         late, newcomer = fabric.producer("late"), fabric.worker("three")
         waits = fabric.call("say")
         late.tell([waits])
-        await until(lambda: "not registered" in newcomer.said(), 20.0)
+        await fabric.usable(newcomer)  # a worker that starts now joins, and helps to drain
+        assert waits["nonce"] not in late.outcomes()
         client.config_set("maxmemory", "0")
     await late.told(waits["nonce"])
-    await fabric.usable(newcomer)
     await scene.end()
