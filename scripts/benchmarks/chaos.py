@@ -17,8 +17,8 @@ misdelivered    what came to somebody else
 over_executed   what ran more often than it may: once, where that does harm
 hung            calls that never came back
 leaked_keys, leaked_processes, broken    what was left behind, and processes that broke
-recovery_ms     by kind of blow: from the moment it was over until the first answer to a request that was
-                accepted after that moment
+recovery_p50_ms, recovery_p95_ms, recovery_max_ms    by kind of blow: from the moment it was over until the
+                first answer to a request that was accepted after that moment
 """
 
 from __future__ import annotations
@@ -48,31 +48,26 @@ _MS = 1000
 def figures(verdict: Verdict) -> dict[str, Any]:
     """Return what the last line says."""
     counts = {kind: len(found) for kind, found in verdict.violations.items()}
-    recovery = {
-        kind: {
-            "blows": verdict.blows[kind],
-            "p50": percentile(found, 0.5) * _MS,
-            "p95": percentile(found, 0.95) * _MS,
-            "max": max(found) * _MS,
-        }
-        for kind, found in sorted(verdict.recovery.items())
-    }
+    recovery = sorted(verdict.recovery.items())
     return {
         "violations": sum(counts.values()),
         **counts,
         "requests": verdict.requests,
         "seconds": verdict.seconds,
-        "blows": verdict.blows.total(),
+        "blows": dict(sorted(verdict.blows.items())),
         "codes": dict(verdict.codes.most_common()),
-        "recovery_ms": recovery,
+        "recovery_p50_ms": {kind: percentile(found, 0.5) * _MS for kind, found in recovery},
+        "recovery_p95_ms": {kind: percentile(found, 0.95) * _MS for kind, found in recovery},
+        "recovery_max_ms": {kind: max(found) * _MS for kind, found in recovery},
     }
 
 
 def tell(verdict: Verdict, told: dict[str, Any]) -> None:
     """Print the tables."""
     print(f"\n{'blow':<26} {'dealt':>6} {'recovery p50':>13} {'p95':>9} {'max':>9}  ms")
-    for kind, row in told["recovery_ms"].items():
-        print(f"{kind:<26} {row['blows']:>6} {row['p50']:>13.0f} {row['p95']:>9.0f} {row['max']:>9.0f}")
+    for kind, p50 in told["recovery_p50_ms"].items():
+        p95, most = told["recovery_p95_ms"][kind], told["recovery_max_ms"][kind]
+        print(f"{kind:<26} {verdict.blows[kind]:>6} {p50:>13.0f} {p95:>9.0f} {most:>9.0f}")
     print(f"\n{verdict.requests} requests in {verdict.seconds:.0f} s ended as {told['codes']}")
     for kind, found in verdict.violations.items():
         print(f"{kind:<18} {len(found)}")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import all as every
-from benchmarks import profile
+from benchmarks import chaos, profile
 from benchmarks.rig.report import RECORDS
+from chaos.storm import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,6 +62,22 @@ def test_a_profile_tells_where_the_samples_were() -> None:
     own = profile.cpu_us(os.getpid())
     while profile.cpu_us(os.getpid()) == own:
         pass  # a tick of the processor's time is counted at last
+
+
+def test_chaos_counts_violations_and_tells_recoveries(capsys: pytest.CaptureFixture[str]) -> None:
+    verdict = Verdict(
+        requests=9,
+        seconds=1.0,
+        violations={"lost": ["n1 was lost"], "hung": []},
+        blows=Counter({"kill store": 2}),
+        recovery={"kill store": [0.5, 1.5]},
+        codes=Counter(OK=8),
+    )
+    told = chaos.figures(verdict)
+    assert (told["violations"], told["lost"], told["hung"]) == (1, 1, 0)
+    assert (told["recovery_p50_ms"], told["recovery_max_ms"]) == ({"kill store": 500}, {"kill store": 1500})
+    chaos.tell(verdict, told)
+    assert "n1 was lost" in capsys.readouterr().out
 
 
 def test_the_page_names_every_benchmark_and_has_room_for_their_figures() -> None:

@@ -50,7 +50,7 @@ def test_every_kind_of_blow_comes_once_in_each_deal_and_can_be_dealt() -> None:
 
 def test_recovery_is_the_first_answer_to_what_was_accepted_after_the_blow() -> None:
     def log(nonce: str, accepted: float, ended: float, code: str = "OK") -> list[dict[str, object]]:
-        said = {"event": "accepted", "nonce": nonce, "time": accepted}
+        said: dict[str, object] = {"event": "accepted", "nonce": nonce, "time": accepted}
         return [said, {"event": "outcome", "nonce": nonce, "code": code, "time": ended}]
 
     logs = [log("a", 1.0, 9.0), log("b", 2.0, 4.0) + log("c", 3.0, 3.5, "TIMEOUT"), log("d", 2.5, 3.0)]
