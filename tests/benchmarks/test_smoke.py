@@ -14,6 +14,8 @@ from chaos.storm import Verdict
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import pytest
+
 ONCE = ("--cold", "--rounds", "1")
 TINY = (*ONCE, "--seconds", "0.2")
 
