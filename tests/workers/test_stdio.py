@@ -119,8 +119,8 @@ async def test_a_dead_server_s_grandchild_that_holds_stdout_neither_delays_the_f
         assert failed.cause is Cause.SERVER_DIED
         assert time.monotonic() - began < 0.5
         await asyncio.wait_for(session.ready.wait(), 5)
-        if note.exists():  # else it was swept before it could write
-            await until(lambda: not alive(int(note.read_text())))
+        if written := note.read_text() if note.exists() else "":  # else it was swept before it could write
+            await until(lambda: not alive(int(written)))
 
 
 @pytest.mark.parametrize("how", ["", "stubborn", "child", "escape"])
