@@ -85,7 +85,7 @@ def refusal(capability: str, submission: Submission, accepted: Accepted) -> Mcpw
 def overdue(wait: Wait) -> McpweftError:
     """Return the error for a request whose time was over before the store had accepted it."""
     ticket = wait.ticket
-    if ticket is not None and ticket.last is not None:
+    if ticket is not None and ticket.last is not None and not ticket.sent:  # else it was sent again since
         return refusal(wait.capability, ticket.submission, ticket.last)
     sent = ticket is not None and ticket.sent
     error = RequestTimeoutError(

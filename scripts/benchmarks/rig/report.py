@@ -101,7 +101,7 @@ def publish(report: Report, asked: Namespace) -> None:
 
 
 def write(report: Report, folder: Path, *, plot: bool) -> None:
-    """Write NAME.json and NAME.csv, and NAME.png where there is a plot."""
+    """Write NAME.json, NAME.csv where there were rounds, and NAME.png where there is a plot."""
     folder.mkdir(parents=True, exist_ok=True)
     whole = {
         "benchmark": report.name,
@@ -118,14 +118,20 @@ def write(report: Report, folder: Path, *, plot: bool) -> None:
         **rounded(report.extra),
     }
     (folder / f"{report.name}.json").write_text(json.dumps(whole, indent=1) + "\n")
-    with (folder / f"{report.name}.csv").open("w", newline="") as file:
-        lines = csv.writer(file, lineterminator="\n")
-        lines.writerow(["round", "arm", "figure", "value"])
-        for number, row in enumerate(report.rounds, 1):
-            for arm, figures in row.items():
-                lines.writerows([number, arm, name, f"{value:.6g}"] for name, value in figures.items())
+    if report.rounds:
+        write_rounds(report.rounds, folder / f"{report.name}.csv")
     if plot and report.plot is not None:
         draw(report.plot, folder / f"{report.name}.png", f"{command()}, {report.store}")
+
+
+def write_rounds(rounds: Rounds, path: Path) -> None:
+    """Write each round's figures, a line each."""
+    with path.open("w", newline="") as file:
+        lines = csv.writer(file, lineterminator="\n")
+        lines.writerow(["round", "arm", "figure", "value"])
+        for number, row in enumerate(rounds, 1):
+            for arm, figures in row.items():
+                lines.writerows([number, arm, name, f"{value:.6g}"] for name, value in figures.items())
 
 
 def command() -> str:
