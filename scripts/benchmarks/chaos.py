@@ -24,7 +24,6 @@ recovery_p50_ms, recovery_p95_ms, recovery_max_ms    by kind of blow: from the m
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 import tempfile
 import time
@@ -33,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 import realredis
 from benchmarks.rig.harness import percentile
-from benchmarks.rig.report import RECORDS, Report, options, rounded, write
+from benchmarks.rig.report import Report, options, publish
 from chaos.storm import Verdict, storm
 
 if TYPE_CHECKING:
@@ -111,7 +110,7 @@ async def run(asked: Namespace, server: realredis.RedisServer) -> Verdict:
 
 def main() -> None:
     """Run and publish."""
-    parser = options(__doc__)
+    parser = options(__doc__, rounds=False)
     parser.add_argument("--requests", type=int, default=10_000, help="requests to make")
     parser.add_argument("--seed", type=int, default=1, help="of the blows and of the calls")
     parser.add_argument("--mean", type=float, default=1.0, help="seconds from blow to blow, on average")
@@ -123,14 +122,12 @@ def main() -> None:
     everysec = ("--appendfsync", "everysec")
     with realredis.RedisServer(binary, appendonly=True, extra=everysec) as server:
         verdict = asyncio.run(run(asked, server))
-    told = figures(verdict)
+    told = {"seed": asked.seed, **figures(verdict)}
     tell(verdict, told)
     report = Report(
         name="chaos", rounds=[], figures=told, goals={"violations": "<= 0"}, store=kind, plot=plot(verdict)
     )
-    for folder in [RECORDS] * asked.record + [asked.out] * (asked.out is not None):
-        write(report, folder, plot=not asked.no_plot)
-    print(json.dumps({"benchmark": "chaos", "seed": asked.seed, **rounded(told)}))
+    publish(report, asked)
     sys.exit(told["violations"] > 0)
 
 

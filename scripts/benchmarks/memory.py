@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.rig.harness import Figures, Rounds, interleave, of
 from benchmarks.rig.load import PAYLOAD
 from benchmarks.rig.measured import MeasuredStore, store_of
-from benchmarks.rig.party import Background, Party, module
+from benchmarks.rig.party import Background, Party, module, pair
 from benchmarks.rig.report import Report, options, publish, show
 
 if TYPE_CHECKING:
@@ -97,10 +97,7 @@ class Sampler:
 def mapped(store: MeasuredStore, requests: int, every: float) -> tuple[Figures, list[Figures]]:
     """Make so many requests through `map`; return what came out, and the samples."""
     store.wipe()
-    with (
-        Background(module("rig.noop_worker", store.url)) as worker,
-        Party(module("rig.producer", store.url, "noop.noop")) as producer,
-    ):
+    with pair(store.url) as (worker, producer):
         pids = {"producer": producer.pid, "worker": worker.pid, "store": store.pid}
         store.reset()
         with Sampler(pids, store, every) as samples:

@@ -26,11 +26,13 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.rig.harness import Figures, Rounds, interleave, of
 from benchmarks.rig.measured import MeasuredStore, store_of
-from benchmarks.rig.party import Background, Party, module
+from benchmarks.rig.party import pair
 from benchmarks.rig.report import Report, options, publish, show
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    from benchmarks.rig.party import Party
 
 IN_FLIGHT = (1, 32, 256)
 SETTLE = 0.5
@@ -68,39 +70,20 @@ def arm(store: MeasuredStore, seconds: float) -> Figures:
     """Measure all loads."""
     store.wipe()
     found: Figures = {}
-    with running(store) as (pids, producer):
+    with pair(store.url) as (worker, producer):
+        pids = {"store": store.pid, "producer": producer.pid, "worker": worker.pid}
         for number in IN_FLIGHT:
             load = {"in_flight": number, "seconds": seconds, "settle": seconds * SETTLE}
             found |= measure(store, pids, producer, load)
     return found
 
 
-class running:  # noqa: N801  # a `with` of its own, as contextlib's are
-    """A worker and a producer at work on a store, by name, and the producer that takes orders."""
-
-    def __init__(self, store: MeasuredStore) -> None:
-        self._store = store
-        self._worker = Background(module("rig.noop_worker", store.url))
-
-    def __enter__(self) -> tuple[dict[str, int], Party]:
-        try:
-            self._producer = Party(module("rig.producer", self._store.url, "noop.noop"))
-        except BaseException:
-            self._worker.__exit__()
-            raise
-        pids = {"store": self._store.pid, "producer": self._producer.pid, "worker": self._worker.pid}
-        return pids, self._producer
-
-    def __exit__(self, *_: object) -> None:
-        self._producer.__exit__()
-        self._worker.__exit__()
-
-
 def sampled(store: MeasuredStore, seconds: float, top: int) -> dict[str, list[tuple[str, float]]]:
     """Return where producer and worker were, function by function: the part of the samples that it was in."""
     store.wipe()
-    with tempfile.TemporaryDirectory() as folder, running(store) as (pids, producer):
-        files = {name: Path(folder, name) for name in ("producer", "worker")}
+    with tempfile.TemporaryDirectory() as folder, pair(store.url) as (worker, producer):
+        pids = {"producer": producer.pid, "worker": worker.pid}
+        files = {name: Path(folder, name) for name in pids}
         watching = [watch(pids[name], file, seconds) for name, file in files.items()]
         producer.ask("load", in_flight=max(IN_FLIGHT), seconds=seconds + 2, settle=0.0)
         for watcher in watching:

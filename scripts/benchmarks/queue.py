@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.rig.harness import Figures, Rounds, interleave, of, over, summarise
 from benchmarks.rig.measured import MeasuredStore, store_of
-from benchmarks.rig.party import Background, Party, module
+from benchmarks.rig.party import Background, Party, module, pair
 from benchmarks.rig.report import Report, options, publish, show
 
 if TYPE_CHECKING:
@@ -81,10 +81,7 @@ def fabric(store: MeasuredStore, seconds: float) -> Figures:
     """Measure the fabric, and what it asks of the store."""
     store.wipe()
     found: Figures = {}
-    with (
-        Background(module("rig.noop_worker", store.url)),
-        Party(module("rig.producer", store.url, "noop.noop")) as producer,
-    ):
+    with pair(store.url) as (_, producer):
         for in_flight in IN_FLIGHT:
             store.reset()
             found |= figures(producer, in_flight, seconds)

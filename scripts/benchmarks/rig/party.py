@@ -6,6 +6,7 @@ Nothing started here outlives its `with`, and no answer is waited for without a 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
 START_WITHIN = 60.0
 """Seconds that a process has to start."""
@@ -38,6 +39,16 @@ def worker(store: str, command: Sequence[str], concurrency: int) -> list[str]:
     program = str(Path(sys.executable).parent / "mcpweft")
     where = ["--store", store, "--capability", "bench", "--log-level", "warning"]
     return [program, "worker", "--command", shlex.join(command), "--concurrency", str(concurrency), *where]
+
+
+@contextlib.contextmanager
+def pair(store: str) -> Generator[tuple[Background, Party]]:
+    """Have a worker whose handler does nothing, and a producer under orders that calls it, on a store."""
+    with (
+        Background(module("rig.noop_worker", store)) as worker,
+        Party(module("rig.producer", store, "noop.noop")) as producer,
+    ):
+        yield worker, producer
 
 
 class Background:

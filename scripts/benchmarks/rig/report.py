@@ -52,11 +52,12 @@ class Report:
     plot: Plot | None = None
 
 
-def options(description: str | None) -> ArgumentParser:
-    """Return a parser with the flags that all benchmarks share."""
+def options(description: str | None, *, rounds: bool = True) -> ArgumentParser:
+    """Return a parser with the flags that all benchmarks share, or all that have `rounds`."""
     parser = ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5, help="rounds that count; one more warms up")
-    parser.add_argument("--cold", action="store_true", help="leave the warm-up out")
+    if rounds:
+        parser.add_argument("--rounds", type=int, default=5, help="rounds that count; one more warms up")
+        parser.add_argument("--cold", action="store_true", help="leave the warm-up out")
     parser.add_argument("--record", action="store_true", help=f"write data and plot to {RECORDS}")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write data and plot to this folder")
     parser.add_argument("--no-plot", action="store_true", help="write data only")
@@ -86,15 +87,16 @@ def table(rounds: Rounds) -> str:
 
 def last_line(report: Report) -> str:
     """Return the line that other programs read."""
-    return json.dumps({"benchmark": report.name, "rounds": len(report.rounds), **rounded(report.figures)})
+    return json.dumps({"benchmark": report.name, "rounds": len(report.rounds), **_rounded(report.figures)})
 
 
 def publish(report: Report, asked: Namespace) -> None:
     """Print the table, write what was asked for, print the last line."""
     print()
-    print(table(report.rounds))
+    if report.rounds:
+        print(table(report.rounds))
     for name, goal in report.goals.items():
-        print(f"{name:<30} {rounded(report.figures[name])}   (aim {goal})")
+        print(f"{name:<30} {_rounded(report.figures[name])}   (aim {goal})")
     for folder in [RECORDS] * asked.record + [asked.out] * (asked.out is not None):
         write(report, folder, plot=not asked.no_plot)
     print(last_line(report))
@@ -112,10 +114,10 @@ def write(report: Report, folder: Path, *, plot: bool) -> None:
             "python": platform.python_version(),
             "store": report.store,
         },
-        "figures": rounded(report.figures),
+        "figures": _rounded(report.figures),
         "goals": dict(report.goals),
-        "rounds": rounded(report.rounds),
-        **rounded(report.extra),
+        "rounds": _rounded(report.rounds),
+        **_rounded(report.extra),
     }
     (folder / f"{report.name}.json").write_text(json.dumps(whole, indent=1) + "\n")
     if report.rounds:
@@ -148,12 +150,11 @@ def draw(plot: Plot, path: Path, caption: str) -> None:
     figure.savefig(path, dpi=110)
 
 
-def rounded(value: Any) -> Any:
-    """Return figures with five digits that count, wherever they stand in `value`."""
+def _rounded(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.5g}")
     if isinstance(value, list | tuple):
-        return [rounded(item) for item in value]
+        return [_rounded(item) for item in value]
     if isinstance(value, dict):
-        return {name: rounded(item) for name, item in value.items()}
+        return {name: _rounded(item) for name, item in value.items()}
     return value
