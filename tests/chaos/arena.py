@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -164,8 +163,3 @@ def chosen(seats: Sequence[Seat[Any]], pick: float) -> Seat[Any] | None:
     """Return one of the seats whose process runs and is not stopped; None where there is none."""
     able = [s for s in seats if not (s.away or s.process.stopped or s.process.ended())]
     return able[int(pick * len(able))] if able else None
-
-
-def now() -> float:
-    """Return the time as the producers' logs tell it, s."""
-    return time.time()

@@ -17,6 +17,7 @@ import redis
 import checker
 import realredis
 from faults import evidence
+from mcpweft_schemas.keys import capability_of
 
 if TYPE_CHECKING:
     from faults.fabric import Fabric, Producer
@@ -32,11 +33,6 @@ class Orphans:
         self._open: dict[str, str] = {}  # request → its producer's name
         self.seen: dict[str, checker.Stored] = {}
         """Request → its record, once it has ended."""
-
-    @property
-    def left(self) -> int:
-        """How many have not ended."""
-        return len(self._open)
 
     def adopt(self, producer: Producer) -> None:
         """Watch what a producer had accepted and not heard of."""
@@ -64,14 +60,15 @@ class Orphans:
         seen: dict[str, checker.Stored] = {}
         by_pool: defaultdict[str, list[str]] = defaultdict(list)
         for request_id in open_:
-            by_pool[request_id.partition("~")[0]].append(request_id)
+            by_pool[capability_of(request_id)].append(request_id)
+        mine = set(open_.values())
         with contextlib.closing(realredis.connect(self._fabric.url)) as client:
             for pool, ids in by_pool.items():
                 keys = self._fabric.store.keys(pool)
                 told = {
                     request_id: name
                     for producer_id, name in names.items()
-                    if name in set(open_.values())
+                    if name in mine
                     for request_id in evidence.told_on(client, keys, producer_id)
                 }
                 for request_id, record in evidence.read_records(client, keys, ids).items():

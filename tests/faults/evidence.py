@@ -12,7 +12,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import checker
-from mcpweft_schemas.keys import Keys
 from mcpweft_schemas.packing import unpack
 from mcpweft_schemas.wire import Reply
 
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     import redis
+
+    from mcpweft_schemas.keys import Keys
 
 _PAGE = 500  # records read in one round trip
 
@@ -107,8 +108,3 @@ def _answer(outcome: Reply | None) -> str | None:
         return None
     text: str = unpack(outcome.body)["content"][0]["text"]
     return text
-
-
-def keys_of(namespace: str, request_id: str) -> Keys:
-    """Return the keys of the pool that a request belongs to."""
-    return Keys(namespace, request_id.partition("~")[0])

@@ -170,7 +170,7 @@ class Fabric:
 
     def serve_with(self, *more: str) -> None:
         """Have the MCP servers that start from here on run with these arguments."""
-        text = _CONFIG.format(namespace=self.namespace, url=self.url, dead_after=DEAD_AFTER)
+        text = ""
         for name in self.pools:
             script, python = json.dumps(str(HERE / "server.py")), json.dumps(sys.executable)
             text += _SERVER.format(
@@ -180,14 +180,17 @@ class Fabric:
                 ledger=json.dumps(str(self.ledger.path)),
                 more="".join(f", {json.dumps(word)}" for word in more),
             )
-        self._config.write_text(text)
+        self._configure(text)
 
     def serve_app(self, app: str) -> None:
         """Have workers that start from here on serve a Python object of this folder, `module:attribute`."""
+        self._configure(
+            "".join(f'\n[servers.{name}]\napp = "{app}"\ncapabilities = ["{name}"]\n' for name in self.pools)
+        )
+
+    def _configure(self, servers: str) -> None:
         text = _CONFIG.format(namespace=self.namespace, url=self.url, dead_after=DEAD_AFTER)
-        for name in self.pools:
-            text += f'\n[servers.{name}]\napp = "{app}"\ncapabilities = ["{name}"]\n'
-        self._config.write_text(text)
+        self._config.write_text(text + servers)
 
     # -- processes -----------------------------------------------------------------------------------------
 
