@@ -288,7 +288,7 @@ class _Fabric:
 
     async def _example(self, capability: str) -> str:
         """Return a call that can be typed as it is, but for what the arguments are to be."""
-        from mcpweft_schemas.packing import unpack
+        from mcpweft_schemas.packing import unpack  # not needed for --help
 
         calls: list[tuple[bool, int, str]] = []
         for name, text in (await self._store.tools(capability)).items():

@@ -302,9 +302,7 @@ class Reader:
     async def _recover(self, listener: Listener) -> None:
         """After a lost connection: the streams again, and every open request."""
         for stream in [s for s in self._streams.values() if s.listener is listener and s.read]:
-            with contextlib.suppress(
-                ResourceExhaustedError
-            ):  # what a full store has can be read all the same
+            with contextlib.suppress(ResourceExhaustedError):  # a full store can be read all the same
                 await self._hear(stream)
             await self.look(stream.capability)
 

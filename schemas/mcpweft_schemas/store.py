@@ -25,6 +25,7 @@ from mcpweft_schemas.wire import (
     Reply,
     Settlement,
     Submission,
+    by_bytes,
     paired,
     read_attempts,
 )
@@ -438,8 +439,7 @@ def _scores(raw: Any) -> dict[str, int]:
     return {name: int(float(score)) for name, score in _map(raw).items()}
 
 
-_WORDS = {word.value.encode(): word for word in Word}
-_STATES = {state.value.encode(): state for state in State}
+_WORDS, _STATES = by_bytes(Word), by_bytes(State)
 
 
 def _state(raw: bytes) -> State | None:

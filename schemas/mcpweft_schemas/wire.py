@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgpack
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from mcpweft_schemas.word import Word
+
+_E = TypeVar("_E", bound=StrEnum)
 
 VERSION = "1"
 """The version written; its major part decides who can read it."""
@@ -66,9 +69,8 @@ def _sorted(value: Any) -> Any:
     return value
 
 
-@dataclass(
-    slots=True
-)  # not frozen, as all that is made for each request here: that takes three times as long
+# What is made for each request is not frozen, here and below: to make it would take three times as long.
+@dataclass(slots=True)
 class Submission:
     """One request as it is enqueued. Times are whole milliseconds; 0 means not set."""
 
@@ -115,9 +117,12 @@ def paired(flat: Sequence[bytes]) -> dict[bytes, bytes]:
     return dict(zip(flat[::2], flat[1::2], strict=False))
 
 
-_CLASSES = {klass.value.encode(): klass for klass in Class}
-_CODES = {code.value.encode(): code for code in Code}
-_EXECUTED = {executed.value.encode(): executed for executed in Executed}
+def by_bytes(kind: type[_E]) -> dict[bytes, _E]:
+    """Return the members of an enumeration by what stands for them on the wire."""
+    return {member.value.encode(): member for member in kind}
+
+
+_CLASSES, _CODES, _EXECUTED = by_bytes(Class), by_bytes(Code), by_bytes(Executed)
 
 
 @dataclass(slots=True)

@@ -11,18 +11,24 @@ registry of the worker's own.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from mcpweft_schemas.life import Class
     from mcpweft_schemas.word import Word
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _BYTES = (256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216)
+_M = TypeVar("_M", Counter, Histogram)
+
+
+def _series(metric: _M) -> Callable[..., _M]:
+    """Return what finds a metric's series by its labels: once, for that costs more than to count in it."""
+    return cache(cast("Callable[..., _M]", metric.labels))
 
 
 class Metrics:
@@ -33,66 +39,73 @@ class Metrics:
         self._server = server
         self._flow()
         self._standing()
-        # What is counted for each call: a labelled series costs more to find than to count in.
-        self._attempts_of = cache(self._attempts.labels)
-        self._queue_of = cache(self._queue.labels)
-        self._attempt_of = cache(self._attempt.labels)
-        self._service_of = cache(self._service.labels)
-        self._bytes_of = cache(self._bytes.labels)
-        self._settles_of = cache(self._settles.labels)
         for pool in pools:  # a series that is there from the start can be told from one that is not
-            self._lost_fetches.labels(pool, server)
+            self._lost_fetches(pool, server)
 
     def _flow(self) -> None:
         where = ("pool", "server")
-        self._attempts = Counter(
-            "mcpweft_worker_attempts",
-            "Deliveries that ended in this worker, by how.",
-            (*where, "class", "outcome"),
-            registry=self.registry,
+        self._attempts = _series(
+            Counter(
+                "mcpweft_worker_attempts",
+                "Deliveries that ended in this worker, by how.",
+                (*where, "class", "outcome"),
+                registry=self.registry,
+            )
         )
-        self._queue = Histogram(
-            "mcpweft_worker_queue_seconds",
-            "From acceptance until a request's first delivery to this worker.",
-            (*where, "class"),
-            buckets=_SECONDS,
-            registry=self.registry,
+        self._queue = _series(
+            Histogram(
+                "mcpweft_worker_queue_seconds",
+                "From acceptance until a request's first delivery to this worker.",
+                (*where, "class"),
+                buckets=_SECONDS,
+                registry=self.registry,
+            )
         )
-        self._attempt = Histogram(
-            "mcpweft_worker_attempt_seconds",
-            "From a delivery's start in this worker until its end is decided.",
-            (*where, "outcome"),
-            buckets=_SECONDS,
-            registry=self.registry,
+        self._attempt = _series(
+            Histogram(
+                "mcpweft_worker_attempt_seconds",
+                "From a delivery's start in this worker until its end is decided.",
+                (*where, "outcome"),
+                buckets=_SECONDS,
+                registry=self.registry,
+            )
         )
-        self._service = Histogram(
-            "mcpweft_worker_service_seconds",
-            "The server's own time for an answer.",
-            where,
-            buckets=_SECONDS,
-            registry=self.registry,
+        self._service = _series(
+            Histogram(
+                "mcpweft_worker_service_seconds",
+                "The server's own time for an answer.",
+                where,
+                buckets=_SECONDS,
+                registry=self.registry,
+            )
         )
-        self._bytes = Histogram(
-            "mcpweft_worker_result_bytes",
-            "Size of an answer as it is kept.",
-            where,
-            buckets=_BYTES,
-            registry=self.registry,
+        self._bytes = _series(
+            Histogram(
+                "mcpweft_worker_result_bytes",
+                "Size of an answer as it is kept.",
+                where,
+                buckets=_BYTES,
+                registry=self.registry,
+            )
         )
-        self._settles = Counter(
-            "mcpweft_worker_settles",
-            "Settlements, by the store's word; GIVEN_UP where it never answered.",
-            (*where, "outcome"),
-            registry=self.registry,
+        self._settles = _series(
+            Counter(
+                "mcpweft_worker_settles",
+                "Settlements, by the store's word; GIVEN_UP where it never answered.",
+                (*where, "outcome"),
+                registry=self.registry,
+            )
         )
-        self._told = Counter(
-            "mcpweft_worker_progress", "Progress that was passed on.", where, registry=self.registry
+        self._told = _series(
+            Counter("mcpweft_worker_progress", "Progress that was passed on.", where, registry=self.registry)
         )
-        self._lost_fetches = Counter(
-            "mcpweft_worker_lost_fetches",
-            "Fetches without an answer, after each of which the worker adopted.",
-            where,
-            registry=self.registry,
+        self._lost_fetches = _series(
+            Counter(
+                "mcpweft_worker_lost_fetches",
+                "Fetches without an answer, after each of which the worker adopted.",
+                where,
+                registry=self.registry,
+            )
         )
 
     def _standing(self) -> None:
@@ -117,30 +130,30 @@ class Metrics:
 
     def ended(self, pool: str, klass: Class, outcome: str) -> None:
         """Count a delivery that ended."""
-        self._attempts_of(pool, self._server, klass.value, str(outcome)).inc()
+        self._attempts(pool, self._server, klass.value, str(outcome)).inc()
 
     def waited(self, pool: str, klass: Class, ms: int) -> None:
         """Count what a request waited for its first delivery."""
-        self._queue_of(pool, self._server, klass.value).observe(max(0, ms) / 1000)
+        self._queue(pool, self._server, klass.value).observe(max(0, ms) / 1000)
 
     def served(self, pool: str, outcome: str, took: float, service_ms: float | None, size: int) -> None:
         """Count a run's time (seconds), the server's part of it, and the size of what came out."""
-        self._attempt_of(pool, self._server, str(outcome)).observe(took)
+        self._attempt(pool, self._server, str(outcome)).observe(took)
         if service_ms is not None:
-            self._service_of(pool, self._server).observe(service_ms / 1000)
-            self._bytes_of(pool, self._server).observe(size)
+            self._service(pool, self._server).observe(service_ms / 1000)
+            self._bytes(pool, self._server).observe(size)
 
     def settled(self, pool: str, word: Word | None) -> None:
         """Count what the store said to a settlement."""
-        self._settles_of(pool, self._server, "GIVEN_UP" if word is None else word.value).inc()
+        self._settles(pool, self._server, "GIVEN_UP" if word is None else word.value).inc()
 
     def told(self, pool: str) -> None:
         """Count progress that was passed on."""
-        self._told.labels(pool, self._server).inc()
+        self._told(pool, self._server).inc()
 
     def lost_fetch(self, pool: str) -> None:
         """Count a fetch without an answer."""
-        self._lost_fetches.labels(pool, self._server).inc()
+        self._lost_fetches(pool, self._server).inc()
 
     def moved(self, state: str) -> None:
         """Count a move of the breaker."""
