@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from mcpweft_schemas.life import Class
     from mcpweft_schemas.word import Word
@@ -43,69 +43,35 @@ class Metrics:
             self._lost_fetches(pool, server)
 
     def _flow(self) -> None:
-        where = ("pool", "server")
-        self._attempts = _series(
-            Counter(
-                "mcpweft_worker_attempts",
-                "Deliveries that ended in this worker, by how.",
-                (*where, "class", "outcome"),
-                registry=self.registry,
+        def counter(name: str, text: str, *labels: str) -> Callable[..., Counter]:
+            return _series(
+                Counter(f"mcpweft_worker_{name}", text, ("pool", "server", *labels), registry=self.registry)
             )
+
+        def histogram(
+            name: str, text: str, *labels: str, buckets: Sequence[float] = _SECONDS
+        ) -> Callable[..., Histogram]:
+            every = ("pool", "server", *labels)
+            name = f"mcpweft_worker_{name}"
+            return _series(Histogram(name, text, every, buckets=buckets, registry=self.registry))
+
+        self._attempts = counter(
+            "attempts", "Deliveries that ended in this worker, by how.", "class", "outcome"
         )
-        self._queue = _series(
-            Histogram(
-                "mcpweft_worker_queue_seconds",
-                "From acceptance until a request's first delivery to this worker.",
-                (*where, "class"),
-                buckets=_SECONDS,
-                registry=self.registry,
-            )
+        self._queue = histogram(
+            "queue_seconds", "From acceptance until a request's first delivery to this worker.", "class"
         )
-        self._attempt = _series(
-            Histogram(
-                "mcpweft_worker_attempt_seconds",
-                "From a delivery's start in this worker until its end is decided.",
-                (*where, "outcome"),
-                buckets=_SECONDS,
-                registry=self.registry,
-            )
+        self._attempt = histogram(
+            "attempt_seconds", "From a delivery's start in this worker until its end is decided.", "outcome"
         )
-        self._service = _series(
-            Histogram(
-                "mcpweft_worker_service_seconds",
-                "The server's own time for an answer.",
-                where,
-                buckets=_SECONDS,
-                registry=self.registry,
-            )
+        self._service = histogram("service_seconds", "The server's own time for an answer.")
+        self._bytes = histogram("result_bytes", "Size of an answer as it is kept.", buckets=_BYTES)
+        self._settles = counter(
+            "settles", "Settlements, by the store's word; GIVEN_UP where it never answered.", "outcome"
         )
-        self._bytes = _series(
-            Histogram(
-                "mcpweft_worker_result_bytes",
-                "Size of an answer as it is kept.",
-                where,
-                buckets=_BYTES,
-                registry=self.registry,
-            )
-        )
-        self._settles = _series(
-            Counter(
-                "mcpweft_worker_settles",
-                "Settlements, by the store's word; GIVEN_UP where it never answered.",
-                (*where, "outcome"),
-                registry=self.registry,
-            )
-        )
-        self._told = _series(
-            Counter("mcpweft_worker_progress", "Progress that was passed on.", where, registry=self.registry)
-        )
-        self._lost_fetches = _series(
-            Counter(
-                "mcpweft_worker_lost_fetches",
-                "Fetches without an answer, after each of which the worker adopted.",
-                where,
-                registry=self.registry,
-            )
+        self._told = counter("progress", "Progress that was passed on.")
+        self._lost_fetches = counter(
+            "lost_fetches", "Fetches without an answer, after each of which the worker adopted."
         )
 
     def _standing(self) -> None:
