@@ -1,0 +1,190 @@
+"""One pool's queue in virtual time: what the scripts do with streams, here with deques.
+
+It follows docs/protocol.md as the scripts do, as far as order is concerned: which request goes to whom, and
+when. `test_queue.py` holds it against the scripts on the same scenarios. Above stands the simulated fleet.
+It knows no clock: `now` is an argument, in any unit.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+
+WEIGHT = (8, 4, 2, 1)
+READS = 50
+LOOK = 64
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """One request, with the marks that its way leaves on it."""
+
+    number: int
+    accepted: float
+    klass: int = 2
+    """0 critical, 1 high, 2 normal, 3 low."""
+    deadline: float = float("inf")
+    max_attempts: int = 3
+    attempt: int = 0
+    ready: float = 0.0
+    """Since when it has waited for just anybody."""
+    tried: set[str] = field(default_factory=set[str])
+    again: float = 0.0
+    """When those that tried it may have it again."""
+    pool: str = ""
+    leased: bool = False
+    """Whether its entry lies in the stream of its class while it runs."""
+
+
+@dataclass(slots=True)
+class Taken:
+    """What one fetch gave."""
+
+    requests: list[Request]
+    more: bool
+    """Whether work is left that somebody could take now."""
+    next_due: float | None
+    """When there is something that this worker may take, as far as that is known."""
+
+
+class Queue:
+    """The requests of one pool that nobody runs."""
+
+    def __init__(self) -> None:
+        self.classes: tuple[deque[Request], ...] = (deque(), deque(), deque(), deque())
+        self.expired: list[Request] = []
+        """Requests that a fetch found too late; whoever looks empties it."""
+        self.waiting = 0
+        self._at = 0
+        self._turn = [0, 0, 0, 0]
+        self._leased = [0, 0, 0, 0]  # a stream is as long as what waits in it and what runs
+        self._delayed: list[tuple[float, int, Request]] = []
+
+    def __len__(self) -> int:
+        return self.waiting + len(self._delayed)
+
+    def add(self, request: Request, now: float) -> None:
+        """Take a new request in."""
+        request.ready = now
+        self.classes[request.klass].append(request)
+        self.waiting += 1
+
+    def delay(self, request: Request, due: float, again: float) -> None:
+        """Take a failed one back: from `due` on for others, from `again` on for those that tried it."""
+        request.again = again
+        heappush(self._delayed, (due, request.number, request))
+
+    def ended(self, request: Request) -> None:
+        """Hear that a delivery has ended, however it did."""
+        if request.leased:
+            request.leased = False
+            self._leased[request.klass] -= 1
+
+    @property
+    def oldest(self) -> float | None:
+        """Since when the one that has waited longest has waited; None where none does."""
+        return min((line[0].ready for line in self.classes if line), default=None)
+
+    def fetch(self, instance: str, slots: int, now: float, hold: float = 0.0, depth: int = 0) -> Taken:
+        """Hand out up to `slots` requests, those that wait for a time first."""
+        taken = Taken([], more=False, next_due=None)
+        left = self._due(taken, instance, slots, now)
+        ripe = self._ripe(now, hold, depth, taken) if hold > 0 else None
+        self._new(taken, slots, now, ripe)
+        taken.more = left or (self.waiting > 0 if ripe is None else len(taken.requests) >= slots)
+        if self._delayed:
+            self._sooner(taken, self._delayed[0][0], now)
+        return taken
+
+    @staticmethod
+    def _sooner(taken: Taken, at: float, now: float) -> None:
+        if at > now and (taken.next_due is None or at < taken.next_due):
+            taken.next_due = at
+
+    def _due(self, taken: Taken, instance: str, slots: int, now: float) -> bool:
+        """Take what is due; return whether some of it was left for want of slots."""
+        kept: list[tuple[float, int, Request]] = []
+        left = False
+        while self._delayed and self._delayed[0][0] <= now and len(kept) < LOOK:
+            if len(taken.requests) >= slots:
+                left = True
+                break
+            item = heappop(self._delayed)
+            request = item[2]
+            if request.deadline <= now:
+                self.expired.append(request)
+            elif instance in request.tried and now < request.again:
+                self._sooner(taken, request.again, now)
+                kept.append(item)
+            else:
+                self._start(taken, request)
+        for item in kept:
+            heappush(self._delayed, item)
+        return left
+
+    def _ripe(self, now: float, hold: float, depth: int, taken: Taken) -> list[int]:
+        """Return how many of each class a worker with a hold may take: ripe, or beyond `depth`."""
+        counts = [0, 0, 0, 0]
+        for which, line in enumerate(self.classes):
+            for request in line:
+                if request.ready + hold > now:
+                    self._sooner(taken, request.ready + hold, now)
+                    break
+                counts[which] += 1
+        beyond = self.waiting - depth - sum(counts)
+        for which, line in enumerate(self.classes):
+            if beyond > 0:
+                extra = min(beyond, len(line) - counts[which])
+                counts[which] += extra
+                beyond -= extra
+        return counts
+
+    def _new(self, taken: Taken, slots: int, now: float, ripe: list[int] | None) -> None:
+        """Deficit round robin over the classes, as fetch.lua does it."""
+        reads, dry = 0, 0
+        empty = [False] * 4
+        turn = list(self._turn)
+        for which in range(4):
+            if not (len(self.classes[which]) + self._leased[which] if ripe is None else ripe[which]):
+                empty[which] = True
+                turn[which] = 0
+                dry += 1
+        at = self._at
+        while len(taken.requests) < slots and reads < READS and dry < 4:
+            if not empty[at]:
+                if turn[at] <= 0:
+                    turn[at] = WEIGHT[at]
+                want = min(slots - len(taken.requests), READS if dry == 3 else turn[at], READS - reads)
+                got = self._read(taken, at, want, now, ripe)
+                reads += got
+                if got < want:
+                    turn[at], empty[at] = 0, True
+                    dry += 1
+                else:
+                    turn[at] = max(0, turn[at] - got)
+            if turn[at] <= 0:
+                at = (at + 1) % 4
+        if reads:
+            self._at, self._turn = at, turn
+
+    def _read(self, taken: Taken, which: int, want: int, now: float, ripe: list[int] | None) -> int:
+        line = self.classes[which]
+        count = min(want, len(line) if ripe is None else ripe[which])
+        for _ in range(count):
+            request = line.popleft()
+            if request.deadline <= now:
+                self.expired.append(request)
+            else:
+                request.leased = True
+                self._leased[which] += 1
+                self._start(taken, request)
+        self.waiting -= count
+        if ripe is not None:
+            ripe[which] -= count
+        return count
+
+    @staticmethod
+    def _start(taken: Taken, request: Request) -> None:
+        request.attempt += 1
+        taken.requests.append(request)
