@@ -44,6 +44,7 @@ class Fleet:
         self._seed = seed
         self._streams = 0
         self._number = 0
+        self._told: dict[str, int] = {}  # what ended by the last look, by pool
 
     def rng(self) -> random.Random:
         """Return chance of its own for one part: what one part draws changes nothing for another."""
@@ -133,6 +134,8 @@ class Fleet:
             del seen[0]
         span = now - seen[0][0]
         oldest = pool.queue.oldest
+        fresh = sorted(each.took for each in pool.ledger.ended[self._told.get(pool.name, 0) :])
+        self._told[pool.name] = len(pool.ledger.ended)
         return Figures(
             now=now,
             candidates=tuple(
@@ -140,6 +143,8 @@ class Fleet:
             ),
             waiting=pool.queue.waiting,
             oldest=0.0 if oldest is None else now - oldest,
+            answers=len(fresh),
+            response_ms=1000 * fresh[int(0.95 * len(fresh))] if fresh else None,
             arrivals=(pool.ledger.accepted - seen[0][1]) / span if span > 0 else None,
         )
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mcpweft_coordinator.strategy.adaptive import ARMS
 from mcpweft_coordinator.strategy.choice import STRATEGIES
 from mcpweft_coordinator.strategy.figures import Candidate, Figures
 from mcpweft_schemas.share import Share
@@ -82,6 +83,39 @@ def test_a_strategy_beats_round_robin_by_a_tenth_on_the_workload_that_it_is_made
 def test_no_strategy_costs_throughput(workload: str, strategy: str) -> None:
     plain = figures_of(workload, 0.85, "round_robin")["throughput"]
     assert figures_of(workload, 0.85, strategy)["throughput"] >= 0.95 * plain
+
+
+def test_adaptive_settles_on_the_best_and_goes_on_trying_the_others() -> None:
+    fleet = Fleet(seed=5)
+    pools = WORKLOADS["W2"](fleet, 0.3)
+    used: list[str] = []
+
+    def watching(figures: Figures, memory: Any) -> tuple[dict[str, Share], Any]:
+        shares, memory = STRATEGIES["adaptive"](figures, memory)
+        used.append(memory.arm)
+        return shares, memory
+
+    fleet.coordinate(pools, watching)
+    fleet.run(900)
+    assert set(used[:420]) == set(ARMS), "each is tried"
+    assert used[480:].count("predictive") > 0.8 * len(used[480:])
+
+
+def test_adaptive_books_a_period_on_the_strategy_in_force_and_waits_for_enough_answers() -> None:
+    crew = (Candidate(worker="a", concurrency=1, service_ms=50.0),)
+
+    def look(now: float, answers: int, memory: Any) -> Any:
+        figures = Figures(now=now, candidates=crew, arrivals=1.0, answers=answers, response_ms=60.0)
+        return STRATEGIES["adaptive"](figures, memory)[1]
+
+    memory = look(0.0, 0, None)
+    first = memory.arm
+    memory = look(61.0, 5, memory)
+    assert memory.arm == first, "five answers tell nothing"
+    memory = look(62.0, 6, memory)
+    assert memory.arm != first
+    (book,) = memory.books.values()
+    assert {name: account.periods for name, account in book.items()} == {first: 1}
 
 
 def test_predictive_finds_a_server_again_that_has_become_fast() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mcpweft_coordinator.strategy.adaptive import adaptive
 from mcpweft_coordinator.strategy.capability_based import capability_based
 from mcpweft_coordinator.strategy.least_connections import least_connections
 from mcpweft_coordinator.strategy.predictive import predictive
@@ -24,5 +25,6 @@ STRATEGIES: Mapping[str, Strategy] = {
     "resource_aware": resource_aware,
     "capability_based": capability_based,
     "predictive": predictive,
+    "adaptive": adaptive,
 }
 """Each with what it is for in its module."""

@@ -52,6 +52,10 @@ class Figures:
     """Requests per second, of late."""
     pressed: bool = False
     """Whether requests wait whose deadline is close."""
+    answers: int = 0
+    """Requests that were answered since the last look."""
+    response_ms: float | None = None
+    """95th percentile of their times, from acceptance to answer."""
 
     @property
     def known(self) -> dict[str, float]:
