@@ -18,9 +18,10 @@ from mcpweft_coordinator.launcher import Launcher, Pace, worker_environment
 from mcpweft_schemas.config import Config
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from mcpweft_coordinator.view import ServerView
+    from mcpweft_schemas.event import Event
     from mcpweft_schemas.store import Store
 
 PLAIN = str(Path(__file__).parent / "coordinator" / "plainworker.py")
@@ -63,7 +64,7 @@ class Launchers:
 
     def start(
         self, config: Config, *, mode: str = "well", holder: str = "coordinator.a", lease: float = 1.5,
-        command: Sequence[str] = (sys.executable, PLAIN),
+        command: Sequence[str] = (sys.executable, PLAIN), tell: Callable[[Event], None] = lambda _: None,
     ) -> Running:  # fmt: skip
         launcher = Launcher(
             self.store, config, holder,
@@ -71,6 +72,7 @@ class Launchers:
             environ=worker_environment(self.store.link.url, self.store.namespace),
             clock=time.monotonic, rng=random.Random(3),
             pace=Pace(tend=0.02, look=0.1, look_asleep=0.05, lease=lease),
+            tell=tell,
         )  # fmt: skip
         self.all.append(Running(launcher, asyncio.create_task(launcher.run())))
         return self.all[-1]

@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 LUA = ROOT / "schemas" / "mcpweft_schemas" / "lua"
 MOVES = frozenset(path.stem for path in LUA.glob("[!_]*.lua"))
-_LEADING = ["schemas/mcpweft_schemas/rounds.py", "schemas/mcpweft_schemas/tenure.py"]
+_LEADING = [f"schemas/mcpweft_schemas/{name}.py" for name in ("rounds", "tenure", "herald")]
 SOURCES = {
     "producer": ["producer/mcpweft/*.py"],
     "admin": ["producer/mcpweft/*.py", "producer/mcpweft/cli/*.py"],

@@ -3,6 +3,7 @@
     sweeper      always: leads, or waits to
     registrar    always: declares the configured pools
     duties       where arq has a store that it can use
+    herald       always: tells the fleet what happens
     launcher     where this host runs workers too
     endpoint     where a port is configured
 
@@ -17,13 +18,17 @@ import asyncio
 import logging
 import os
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from mcpweft_coordinator.duties import Duties, control_of
 from mcpweft_coordinator.endpoint import Endpoint
 from mcpweft_coordinator.registrar import Registrar
 from mcpweft_schemas import ident
+from mcpweft_schemas.event import Who
+from mcpweft_schemas.herald import Herald
 from mcpweft_schemas.sweeper import COORDINATOR, Event, Policy, Sweeper
+from mcpweft_schemas.sweeplog import news
 
 if TYPE_CHECKING:
     import random
@@ -35,6 +40,7 @@ if TYPE_CHECKING:
     from mcpweft_schemas.store import Store
 
 LOG = logging.getLogger("mcpweft.coordinator")
+_LAST_WORDS_S = 1.0
 _LOUD = {Event.CUT, Event.DOUBT, Event.FAULT, Event.RECLAIMED, Event.RETIRED}
 
 
@@ -56,6 +62,7 @@ class Coordinator:
         rng: random.Random,
         launcher: Launcher | None = None,
         control_url: str | None = None,
+        herald: Herald | None = None,
     ) -> None:
         """Make one.
 
@@ -67,10 +74,13 @@ class Coordinator:
             rng: Chance.
             launcher: The launcher of this host, if it runs workers.
             control_url: A plain Redis for arq; needed where the data is on a Cluster.
+            herald: The one that the launcher tells its events to; None: one of its own.
 
         """
         self.launcher = launcher
-        self.registrar = Registrar(store, config, rng)
+        self.holder = holder
+        self.herald = herald or Herald(store, config.events.keep, clock)
+        self.registrar = Registrar(store, config, rng, self.herald.tell)
         self.sweeper = Sweeper(
             store, holder, Policy.of(config), clock=clock, rng=rng, on_event=self._log_event
         )
@@ -80,7 +90,7 @@ class Coordinator:
         self.endpoint: Endpoint | None = None
         if config.coordinator.port is not None:
             self.endpoint = Endpoint(
-                self.sweeper, self.views, config.coordinator.host, config.coordinator.port
+                self.sweeper, self.views, self.herald, config.coordinator.host, config.coordinator.port
             )
 
     def views(self) -> tuple[ServerView, ...]:
@@ -91,10 +101,18 @@ class Coordinator:
         """Coordinate until cancelled."""
         if self.duties is None:
             LOG.warning("duties are off: arq needs a plain Redis, and no coordinator.control_url names one")
+        try:
+            await self._run()
+        finally:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WORDS_S):
+                    await self.herald.last_words()
+
+    async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             lasting = [
                 tasks.create_task(part.run(), name=type(part).__name__)
-                for part in (self.sweeper, self.registrar, self.duties, self.endpoint)
+                for part in (self.sweeper, self.registrar, self.duties, self.endpoint, self.herald)
                 if part is not None
             ]
             try:
@@ -106,8 +124,9 @@ class Coordinator:
                 for task in lasting:
                     task.cancel()
 
-    @staticmethod
-    def _log_event(event: Event, values: Mapping[str, Any]) -> None:
+    def _log_event(self, event: Event, values: Mapping[str, Any]) -> None:
         LOG.log(
             logging.WARNING if event in _LOUD else logging.INFO, event.value, extra={"fields": dict(values)}
         )
+        if (told := news(event, values, Who.COORDINATOR, self.holder)) is not None:
+            self.herald.tell(told)

@@ -18,11 +18,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mcpweft_coordinator.child import Child
 from mcpweft_coordinator.view import CrewState, ServerView
 from mcpweft_schemas import ident
+from mcpweft_schemas.event import Event, Kind, Who
+from mcpweft_schemas.slug import slug
 
 if TYPE_CHECKING:
     import random
@@ -58,8 +60,11 @@ class Means:
     """(server, worker id) → command line."""
     environ: Mapping[str, str]
     leash: Leash
-    report: Callable[[ServerConfig, str], Coroutine[None, None, None]]
-    """Takes back what a worker held; returns when it is done."""
+    report: Callable[[ServerConfig, str], Coroutine[None, None, tuple[int, int]]]
+    """Takes back what a worker held; returns when it is done how many requests wait for others, and how many
+    are lost."""
+    tell: Callable[[Event], None]
+    """Has the fleet told of an event; never waits."""
     clock: Callable[[], float]
     rng: random.Random
     grace_s: float
@@ -157,7 +162,11 @@ class Crew:
             return
         self._children[worker] = child
         LOG.info("worker started", extra={"fields": {"server": self.server.name, "worker": worker}})
+        self._tell(Kind.WORKER_STARTED, worker, "", {"pid": child.pid})
         self._means.start(self._watch(worker, child, self._means.clock()))
+
+    def _tell(self, kind: Kind, worker: str, reason: str, data: Mapping[str, Any]) -> None:
+        self._means.tell(Event(kind, Who.COORDINATOR, "", slug(self.server.name), worker, reason, data))
 
     def _relay(self, worker: str) -> Callable[[str], None]:
         def relay(line: str) -> None:
@@ -176,7 +185,9 @@ class Crew:
                 self._failures = 0
             self._restarts += 1
             self._failed(f"{worker} {_ended(child.code)}", tuple(child.lines))
-        await self._means.report(self.server, worker)
+        moved, lost = await self._means.report(self.server, worker)
+        data = {"code": child.code, "asked": asked, "moved": moved, "lost": lost}
+        self._tell(Kind.WORKER_EXITED, worker, _ended(child.code), data)
 
     def _failed(self, reason: str, lines: tuple[str, ...]) -> None:
         self._failures += 1

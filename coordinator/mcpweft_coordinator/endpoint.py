@@ -8,6 +8,7 @@
     mcpweft_coordinator_workers_retired_total   counter   dead workers removed
     mcpweft_coordinator_link_cuts_total         counter   times that the store stopped answering
     mcpweft_coordinator_faults_total            counter   moves that the store refused
+    mcpweft_coordinator_events_dropped_total    counter   events of the fleet that were not told
     mcpweft_launcher_workers                    gauge     by server: ready for work, of this launcher
     mcpweft_launcher_restarts_total             counter   by server: workers that ended by themselves
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from mcpweft_coordinator.view import ServerView
+    from mcpweft_schemas.herald import Herald
     from mcpweft_schemas.sweeper import Sweeper
 
 LOG = logging.getLogger("mcpweft.coordinator")
@@ -42,9 +44,10 @@ _METRICS = "text/plain; version=0.0.4; charset=utf-8"
 class Gauges(Collector):
     """Reads the figures off a sweeper and a launcher whenever somebody asks."""
 
-    def __init__(self, sweeper: Sweeper, views: Callable[[], Sequence[ServerView]]) -> None:
+    def __init__(self, sweeper: Sweeper, views: Callable[[], Sequence[ServerView]], herald: Herald) -> None:
         self._sweeper = sweeper
         self._views = views
+        self._herald = herald
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric."""
@@ -64,6 +67,8 @@ class Gauges(Collector):
         yield CounterMetricFamily(room + "workers_retired", "Dead workers removed", figures.retired)
         yield CounterMetricFamily(room + "link_cuts", "Times the store stopped answering", figures.cuts)
         yield CounterMetricFamily(room + "faults", "Moves that the store refused", figures.faults)
+        dropped = self._herald.dropped
+        yield CounterMetricFamily(room + "events_dropped", "Events of the fleet that were not told", dropped)
         workers = GaugeMetricFamily(
             "mcpweft_launcher_workers", "Workers of this launcher that are ready", labels=["server"]
         )
@@ -81,7 +86,12 @@ class Endpoint:
     """A small HTTP server; `run` it in a task that somebody owns."""
 
     def __init__(
-        self, sweeper: Sweeper, views: Callable[[], Sequence[ServerView]], host: str, port: int
+        self,
+        sweeper: Sweeper,
+        views: Callable[[], Sequence[ServerView]],
+        herald: Herald,
+        host: str,
+        port: int,
     ) -> None:
         self.port = port
         """The port that it listens on, once it does."""
@@ -89,7 +99,7 @@ class Endpoint:
         self._host = host
         self._sweeper = sweeper
         self._registry = CollectorRegistry()
-        self._registry.register(Gauges(sweeper, views))
+        self._registry.register(Gauges(sweeper, views, herald))
 
     async def run(self) -> None:
         """Answer until cancelled. Raises OSError where the port is taken."""

@@ -19,6 +19,7 @@ from mcpweft_coordinator.coordinator import Coordinator, coordinator_id
 from mcpweft_coordinator.fitness import check_fitness
 from mcpweft_coordinator.launcher import Launcher, worker_argv, worker_environment
 from mcpweft_schemas.connect import Link, StoreUnreachableError
+from mcpweft_schemas.herald import Herald
 from mcpweft_schemas.logline import to_stream
 from mcpweft_schemas.store import Store
 from mcpweft_schemas.sweeper import COORDINATOR
@@ -62,15 +63,17 @@ async def _run(options: CoordinatorOptions, holder: str, *, launch: bool) -> int
     async with Link.to(place.url) as link:
         await _tell_fitness(link, config)
         store = Store(link, place.namespace)
+        herald = Herald(store, config.events.keep, time.monotonic)
         launcher = None
         if launch:
             launcher = Launcher(
                 store, config, holder, argv=worker_argv(config.path),
                 environ=worker_environment(place.url, place.namespace), clock=time.monotonic, rng=rng,
+                tell=herald.tell,
             )  # fmt: skip
         coordinator = Coordinator(
             store, config, holder=holder, clock=time.monotonic, rng=rng, launcher=launcher,
-            control_url=config.coordinator.control_url,
+            control_url=config.coordinator.control_url, herald=herald,
         )  # fmt: skip
         await _until_told(coordinator)
     return 0

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mcpweft_schemas.config import Config, ServerConfig
+    from mcpweft_schemas.event import Event
     from mcpweft_schemas.store import Store
 
 LOG = logging.getLogger("mcpweft.launcher")
@@ -102,7 +103,7 @@ class _Post:
 class Launcher:
     """The workers of all servers on this host; `run` it in a task that somebody owns."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # its parts, each by its name
         self,
         store: Store,
         config: Config,
@@ -113,6 +114,7 @@ class Launcher:
         clock: Callable[[], float],
         rng: random.Random,
         pace: Pace | None = None,
+        tell: Callable[[Event], None] = lambda _: None,
     ) -> None:
         """Make one inside a running event loop.
 
@@ -125,6 +127,7 @@ class Launcher:
             clock: Seconds that never run backwards.
             rng: Chance, for pauses.
             pace: How often it looks.
+            tell: Has the fleet told of an event; never waits.
 
         """
         self._store = store
@@ -140,7 +143,7 @@ class Launcher:
         )
         means = Means(
             argv=argv, environ=environ, leash=self._leash, report=self._report, clock=clock, rng=rng,
-            grace_s=config.worker.grace, start=self._start,
+            grace_s=config.worker.grace, start=self._start, tell=tell,
         )  # fmt: skip
         self._posts = [self._post(server, means, holder) for server in config.active.values()]
 
@@ -239,14 +242,23 @@ class Launcher:
 
     # -- an end --------------------------------------------------------------------------------------------
 
-    async def _report(self, server: ServerConfig, worker: str) -> None:
-        """Take back what a worker held that has surely ended, in every pool, and remove it."""
-        until = self._clock() + _REPORT_S
-        for capability in server.capabilities:
-            while not await self._bury(capability, worker) and self._clock() < until:  # noqa: ASYNC110  # not a flag but a store that is away
-                await asyncio.sleep(self._rng.uniform(0.1, 0.5))
+    async def _report(self, server: ServerConfig, worker: str) -> tuple[int, int]:
+        """Take back what a worker held that has surely ended, in every pool, and remove it.
 
-    async def _bury(self, capability: str, worker: str) -> bool:
+        Return how many requests wait for others, and how many ended because they may have run.
+        """
+        until = self._clock() + _REPORT_S
+        moved = lost = 0
+        for capability in server.capabilities:
+            taken = await self._bury(capability, worker)
+            while taken is None and self._clock() < until:
+                await asyncio.sleep(self._rng.uniform(0.1, 0.5))
+                taken = await self._bury(capability, worker)
+            moved, lost = (moved + taken[0], lost + taken[1]) if taken else (moved, lost)
+        return moved, lost
+
+    async def _bury(self, capability: str, worker: str) -> tuple[int, int] | None:
+        """Do so in one pool; return None where the store is away."""
         moved = lost = 0
         try:
             while True:
@@ -258,13 +270,13 @@ class Launcher:
         except MoveError as error:
             told = {"capability": capability, "worker": worker, "error": str(error)}
             LOG.warning("exit could not be told", extra={"fields": told})
-            return True
+            return moved, lost
         except FabricError:
-            return False
+            return None
         if moved or lost:
             figures = {"moved": moved, "lost": lost}
             LOG.warning(
                 "work taken back",
                 extra={"fields": {"capability": capability, "worker": worker, **figures}},
             )
-        return True
+        return moved, lost

@@ -15,10 +15,12 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from mcpweft_schemas.errors import FabricError
+from mcpweft_schemas.event import Event, Kind, Who
 from mcpweft_schemas.pulse import MoveError
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Callable
 
     from mcpweft_schemas.config import Config, QueueConfig
     from mcpweft_schemas.store import Store
@@ -44,9 +46,17 @@ def settings_of(queue: QueueConfig) -> dict[str, Any]:
 class Registrar:
     """Declares the configured pools; `run` it in a task that somebody owns."""
 
-    def __init__(self, store: Store, config: Config, rng: random.Random) -> None:
+    def __init__(
+        self,
+        store: Store,
+        config: Config,
+        rng: random.Random,
+        tell: Callable[[Event], None] = lambda _: None,
+    ) -> None:
+        """`tell` is told of each pool that was not there before."""
         self._store = store
         self._rng = rng
+        self._tell = tell
         self._settings = settings_of(config.queue)
         self.capabilities = tuple(
             sorted({name for server in config.active.values() for name in server.capabilities})
@@ -56,7 +66,9 @@ class Registrar:
     async def declare(self) -> None:
         """Declare every configured pool. Raises as the store does."""
         for capability in self.capabilities:
-            await self._store.declare(capability, uuid.uuid4().hex, self._settings)
+            fresh = uuid.uuid4().hex
+            if await self._store.declare(capability, fresh, self._settings) == fresh:
+                self._tell(Event(Kind.POOL_DECLARED, Who.COORDINATOR, capability))
 
     async def run(self) -> None:
         """Keep the pools declared until cancelled."""

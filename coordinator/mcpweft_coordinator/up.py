@@ -248,15 +248,18 @@ class _Fabric:
     def _coordinator(self) -> Coordinator:
         from mcpweft_coordinator.coordinator import Coordinator, coordinator_id  # arq
         from mcpweft_coordinator.launcher import Launcher, worker_argv, worker_environment
+        from mcpweft_schemas.herald import Herald
 
         config, holder, rng = self._plan.config, coordinator_id(), random.SystemRandom()
+        herald = Herald(self._store, config.events.keep, time.monotonic)
         launcher = Launcher(
             self._store, config, holder, argv=worker_argv(config.path, self._plan.imports),
             environ=worker_environment(self._url, config.namespace), clock=time.monotonic, rng=rng,
+            tell=herald.tell,
         )  # fmt: skip
         return Coordinator(
             self._store, config, holder=holder, clock=time.monotonic, rng=rng, launcher=launcher,
-            control_url=config.coordinator.control_url,
+            control_url=config.coordinator.control_url, herald=herald,
         )  # fmt: skip
 
     async def _until(self, stop: asyncio.Event, coordinator: Coordinator, own: Any) -> None:

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from mcpweft.sync import SyncClient
     from mcpweft.terms import CallOptions, Duration, Priority
     from mcpweft_schemas.config import Config
+    from mcpweft_schemas.event import Event, Kind
     from mcpweft_schemas.life import Class, State
     from mcpweft_schemas.outcome import Attempt, Code, Executed, Times
 
@@ -86,6 +87,7 @@ _FROM = {
         "UnknownToolError",
     ),
     "mcpweft_schemas.config": ("Config",),
+    "mcpweft_schemas.event": ("Event", "Kind"),
     "mcpweft_schemas.life": ("Class", "State"),
     "mcpweft_schemas.outcome": ("Attempt", "Code", "Executed", "Times"),
 }  # fmt: skip
@@ -104,6 +106,7 @@ __all__ = [
     "ConflictError",
     "ConnectionFailedError",
     "Duration",
+    "Event",
     "Executed",
     "FabricError",
     "FailoverExhaustedError",
@@ -114,6 +117,7 @@ __all__ = [
     "Inquiry",
     "InvalidArgumentsError",
     "InvalidConfigError",
+    "Kind",
     "Mapped",
     "McpweftError",
     "NoServersError",

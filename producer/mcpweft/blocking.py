@@ -62,7 +62,7 @@ class BlockingHandle(Generic[T]):
         """Tell how far it is, until it ends."""
         steps = self._handle.progress()
         try:
-            yield from _each(self._thread, steps)
+            yield from each(self._thread, steps)
         finally:
             self._thread.run(lambda: _closed(steps))
 
@@ -77,7 +77,8 @@ class SyncHandle(BlockingHandle[Result]):
         super().__init__(thread, handle, handle.result)
 
 
-def _each(thread: LoopThread, source: AsyncIterator[T]) -> Iterator[T]:
+def each(thread: LoopThread, source: AsyncIterator[T]) -> Iterator[T]:
+    """Iterate here over what is made in the loop's thread."""
     while True:
         try:
             value = thread.run(lambda: _next(source))

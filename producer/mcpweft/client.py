@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mcpweft.desk import Desk
 from mcpweft.fleet import Fleet
+from mcpweft.follower import Follower
 from mcpweft.handle import Handle
 from mcpweft.inquiry import read_inquiry
 from mcpweft.mapping import Mapped
@@ -38,7 +39,7 @@ from mcpweft_schemas.wire import DURABLE, PROGRESS, STORED
 from mcpweft_schemas.word import Word
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Iterable, Mapping
     from typing import Unpack
 
     from mcpweft.fleet import FleetStatus, PoolView, Tool
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from mcpweft.terms import CallOptions, Duration, Listener
     from mcpweft_schemas.config import Config
     from mcpweft_schemas.connect import Credentials
+    from mcpweft_schemas.event import Event
     from mcpweft_schemas.wire import Reply
 
 _SURE = STORED + DURABLE + PROGRESS
@@ -353,6 +355,29 @@ class Client:
     async def pool(self, capability: str) -> PoolView:
         """Return one pool's figures; raises UnknownCapabilityError."""
         return await self._here().fleet.pool(capability)
+
+    def events(self, since: Duration | None = None, *, follow: bool = False) -> AsyncGenerator[Event]:
+        """Iterate over what happened in the fleet, oldest first; with `follow`, over what happens, for ever.
+
+        A followed reading survives a cut connection without a gap or a double; where its place on the stream
+        is gone, an event of kind `gap` says so.
+
+        Args:
+            since: How far back to begin, or an event's id to go on behind it. None: with all that are kept,
+                or, when following, with what comes.
+            follow: Whether to wait for more.
+
+        Raises:
+            ShuttingDownError: while following: the client was closed.
+
+        """
+        opened = self._here()
+
+        def check() -> None:
+            if self._opened is not opened:
+                self._here()
+
+        return Follower(opened.store, opened.desk.command, check).run(since, follow=follow)
 
 
 class _Opened:

@@ -11,14 +11,14 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
-from mcpweft.blocking import BlockingDecorator, BlockingMap, SyncHandle
+from mcpweft.blocking import BlockingDecorator, BlockingMap, SyncHandle, each
 from mcpweft.client import Client
 from mcpweft.thread import LoopThread
 from mcpweft_schemas.errors import ShuttingDownError
 from mcpweft_schemas.locate import FABRIC
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Mapping
     from typing import Unpack
 
     from mcpweft.fleet import FleetStatus, PoolView, Tool
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mcpweft.terms import CallOptions, Duration, Listener
     from mcpweft_schemas.config import Config
     from mcpweft_schemas.connect import Credentials
+    from mcpweft_schemas.event import Event
 
 
 class SyncClient:
@@ -178,3 +179,16 @@ class SyncClient:
     def pool(self, capability: str) -> PoolView:
         """Return one pool's figures."""
         return self._ready().run(lambda: self._client.pool(capability))
+
+    def events(self, since: Duration | None = None, *, follow: bool = False) -> Iterator[Event]:
+        """Iterate over what happened in the fleet; as `Client.events`."""
+        thread = self._ready()
+
+        async def begin() -> AsyncGenerator[Event]:
+            return self._client.events(since, follow=follow)
+
+        source = thread.run(begin)
+        try:
+            yield from each(thread, source)
+        finally:
+            thread.run(source.aclose)

@@ -104,6 +104,11 @@ class FleetKeys:
         """Hash capability → msgpack of what is registered about its pool."""
         return self.prefix + "pools"
 
+    @property
+    def events(self) -> str:
+        """Stream: what happened in the fleet, the newest `events.keep` or so."""
+        return self.prefix + "events"
+
     def lease(self, name: str) -> str:
         """Name the hash of one lease: `lead`, or `server.<name>` for an exclusive server."""
         return f"{self.prefix}lease:{name}"

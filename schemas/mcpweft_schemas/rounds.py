@@ -9,10 +9,11 @@ decides. This module must never take or give up a lease: it answers False where 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
 
 from mcpweft_schemas import rescue
+from mcpweft_schemas.packing import unpack
 from mcpweft_schemas.sweeplog import Event
 from mcpweft_schemas.word import Word
 
@@ -42,6 +43,10 @@ class _Pool:
     look_at: float = 0.0
     sweep_at: float = 0.0
     busy: bool = True
+    servers: dict[str, str] = field(default_factory=dict[str, str])
+    """Worker → its server, by its own word."""
+    taken: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+    """Suspect → how many of its requests were moved, and how many were lost, so far."""
 
 
 class Rounds:
@@ -141,6 +146,7 @@ class Rounds:
         beats = dict.fromkeys(status.members, 0) | dict(status.alive)
         pool.view = rescue.View(now_ms=status.now_ms, up_ms=self._pulse.up_ms, beats=beats)
         pool.seen = self._clock()
+        pool.servers = {worker: _server_of(info) for worker, info in status.members.items()}
         pool.busy = bool(status.running or status.delayed or any(status.waiting.values()))
 
     # -- the dead ------------------------------------------------------------------------------------------
@@ -192,6 +198,8 @@ class Rounds:
             self._log.figures.moved += got.moved
             self._log.figures.lost += got.lost
             if got.moved or got.lost:
+                moved, lost = self._pools[name].taken.get(worker, (0, 0))
+                self._pools[name].taken[worker] = moved + got.moved, lost + got.lost
                 told = {"moved": got.moved, "lost": got.lost, "kept": got.kept}
                 self._log.tell(Event.RECLAIMED, capability=name, worker=worker, **told)
             if got.word is not Word.MORE or not got.moved + got.lost:
@@ -201,7 +209,15 @@ class Rounds:
         self._check(term)
         if await self._pulse.ask(name, self._store.retire(name, worker)) is Word.OK:
             self._log.figures.retired += 1
-            self._log.tell(Event.RETIRED, capability=name, worker=worker)
+            self._log.tell(Event.RETIRED, capability=name, worker=worker, **self._obituary(name, worker))
+
+    def _obituary(self, name: str, worker: str) -> dict[str, Any]:
+        """Return what is known of a worker that was removed."""
+        pool = self._pools[name]
+        moved, lost = pool.taken.pop(worker, (0, 0))
+        view = pool.view
+        silent = view.now_ms - view.beats.get(worker, 0) if view is not None else 0
+        return {"server": pool.servers.get(worker, ""), "silent_ms": silent, "moved": moved, "lost": lost}
 
     # -- time ----------------------------------------------------------------------------------------------
 
@@ -221,8 +237,19 @@ class Rounds:
             self._log.figures.unserved += got.unserved
             if got.expired or got.unserved:
                 self._log.tell(Event.EXPIRED, capability=name, expired=got.expired, unserved=got.unserved)
+            if got.forgotten:
+                self._log.tell(Event.FORGOTTEN, capability=name, count=got.forgotten)
             if got.word is not Word.MORE:
                 return
+
+
+def _server_of(info: bytes) -> str:
+    """Return the server that a worker named when it registered; empty where that cannot be read."""
+    try:
+        said = unpack(info)
+    except ValueError:
+        return ""
+    return str(cast("dict[str, Any]", said).get("server", "")) if isinstance(said, dict) else ""
 
 
 async def _each(names: Iterable[str], act: Callable[[str], Awaitable[None]]) -> None:

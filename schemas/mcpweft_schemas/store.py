@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from mcpweft_schemas.connect import BLOCK_S, Link, Waiter
+from mcpweft_schemas.event import Event, EventPage
 from mcpweft_schemas.keys import FleetKeys, Keys
 from mcpweft_schemas.life import Class, State
 from mcpweft_schemas.outcome import Attempt, Code, Executed
@@ -394,6 +395,24 @@ class Store:
     async def purge(self, capability: str, ids: Sequence[str]) -> int:
         """Forget dead letters; return how many there were. Repeat freely."""
         return int(await self._run("purge", capability, *ids))
+
+    # -- events --------------------------------------------------------------------------------------------
+
+    async def tell(self, events: Sequence[Sequence[Any]], keep: int) -> int:
+        """Write events, each its flat fields (`Event.fields`); about `keep` stay. Never repeat it."""
+        flat = [part for fields in events for part in (len(fields), *fields)]
+        return int(await script("tell").run(self.link, self.fleet.events, keep, *flat))
+
+    async def events(self, position: str = "0-0", most: int = 100) -> EventPage:
+        """Return events behind a position, an entry id or `0-0`. Reads only."""
+        raw = await script("events").run(self.link, self.fleet.events, position, most)
+        entries = [(_text(entry), _fields(fields)) for entry, fields in raw[3:]]
+        found = [Event.read(entry, fields) for entry, fields in entries]
+        return EventPage(
+            now_ms=int(raw[0]), newest=_text(raw[1]), whole=bool(raw[2]),
+            position=entries[-1][0] if entries else position,
+            events=tuple(event for event in found if event is not None),
+        )  # fmt: skip
 
     # -- waiting -------------------------------------------------------------------------------------------
 

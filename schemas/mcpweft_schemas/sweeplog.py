@@ -1,7 +1,7 @@
 """What a sweeper tells of itself: events as they happen, and the figures that they add up to.
 
-Above stand the sweeper's doers, which write here, and whoever logs or measures. This module must never know
-a store.
+Above stand the sweeper's doers, which write here, and whoever logs, measures or tells the fleet (`news`).
+This module must never know a store.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+
+from mcpweft_schemas.event import Event as News
+from mcpweft_schemas.event import Kind, Who
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,7 +27,9 @@ class Event(StrEnum):
     RECLAIMED = "reclaimed"
     """Work was taken back: `capability worker moved lost kept`."""
     RETIRED = "retired"
-    """A dead worker was removed: `capability worker`."""
+    """A dead worker was removed: `capability worker server silent_ms moved lost`."""
+    FORGOTTEN = "forgotten"
+    """Dead letters were dropped by age: `capability count`."""
     EXPIRED = "expired"
     """Requests ended by their time: `capability expired unserved`."""
     DOUBT = "doubt"
@@ -69,3 +74,24 @@ class SweepLog:
         """Tell that something happened."""
         if self.told is not None:
             self.told(event, values)
+
+
+def news(event: Event, values: Mapping[str, Any], who: Who, holder: str) -> News | None:
+    """Return what the fleet is told of a sweeper's event; None for what is the sweeper's own affair."""
+    pool = str(values.get("capability", ""))
+    match event:
+        case Event.LEADING:
+            return News(Kind.COORDINATOR_LEADING, who, data={"holder": holder, "epoch": values["epoch"]})
+        case Event.FOLLOWING:
+            data = {"was": holder, "holder": values["holder"]}
+            return News(Kind.COORDINATOR_FOLLOWING, who, data=data)
+        case Event.RETIRED:
+            return News(
+                Kind.WORKER_DIED, who, pool, values["server"], values["worker"],
+                reason=f"silent for {values['silent_ms'] / 1000:.1f} s",
+                data={"moved": values["moved"], "lost": values["lost"]},
+            )  # fmt: skip
+        case Event.FORGOTTEN:
+            return News(Kind.DEAD_DROPPED, who, pool, reason="too old", data={"count": values["count"]})
+        case Event.RECLAIMED | Event.EXPIRED | Event.DOUBT | Event.CUT | Event.BACK | Event.FAULT:
+            return None

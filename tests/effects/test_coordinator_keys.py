@@ -22,14 +22,17 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from pathlib import Path
 
+    from mcpweft_schemas.config import Config
     from workbench import Bench
 
 
 @asynccontextmanager
-async def leading(bench: Bench, **coordinator: Any) -> AsyncGenerator[Coordinator]:
+async def leading(
+    bench: Bench, config: Config | None = None, **coordinator: Any
+) -> AsyncGenerator[Coordinator]:
     """A coordinator that leads."""
     made = Coordinator(
-        bench.store, bench.config(coordinator=coordinator), holder=coordinator_id(),
+        bench.store, config or bench.config(coordinator=coordinator), holder=coordinator_id(),
         clock=time.monotonic, rng=random.Random(5),
     )  # fmt: skip
     running = asyncio.create_task(made.run())

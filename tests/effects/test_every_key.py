@@ -61,6 +61,7 @@ EFFECTS: dict[str, str] = {
     "coordinator.control_url": "test_scheduled_duties_run_on_the_control_store",
     "coordinator.host": "test_a_coordinator_answers_on_its_host_and_port",
     "coordinator.port": "test_a_coordinator_answers_on_its_host_and_port",
+    "events.keep": "test_about_so_many_events_stay",
     "servers.<name>.command": "test_its_command_is_run",
     "servers.<name>.args": "test_its_command_gets_its_arguments",
     "servers.<name>.env": "test_it_gets_its_variables_and_no_others",

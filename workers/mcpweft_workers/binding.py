@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mcpweft_schemas.errors import InvalidArgumentsError
+from mcpweft_schemas.event import Kind
 from mcpweft_schemas.packing import pack, unpack
 from mcpweft_schemas.store import Reader
 from mcpweft_workers.log import event
@@ -46,7 +47,7 @@ class Identity:
 class Binding:
     """One pool that the worker serves."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # its parts, each by its name
         self,
         store: Store,
         capability: str,
@@ -57,6 +58,7 @@ class Binding:
         is_safe: Callable[[Tool], bool],
         patience: Patience,
         epoch: int,
+        tell: Callable[[Kind, str, Mapping[str, Any]], None],
     ) -> None:
         self.store = store
         self.capability = capability
@@ -74,6 +76,7 @@ class Binding:
         self._is_safe = is_safe
         self._patience = patience
         self._epoch = epoch
+        self._tell = tell
         self._wanted = asyncio.Event()
         self._wanted.set()
 
@@ -98,6 +101,8 @@ class Binding:
         if reader is None:
             fresh = uuid.uuid4().hex
             incarnation = await self.store.declare(self.capability, fresh, self._settings)
+            if incarnation == fresh:
+                self._tell(Kind.POOL_DECLARED, self.capability, {})
             self._epoch += 1
             who = self.identity
             reader = Reader(who.worker, who.server, who.instance, incarnation, self._epoch)
@@ -113,6 +118,7 @@ class Binding:
             return
         if self.reader is None:
             event(logging.INFO, "registered", pool=self.capability, tools=len(rows), epoch=reader.epoch)
+            self._tell(Kind.WORKER_JOINED, self.capability, {"tools": len(rows)})
         self.reader = replace(reader, epoch=self._epoch)
         self.joined.set()
         if listed is not None:

@@ -85,6 +85,7 @@ class Metrics:
         self._connects = gauge("server_connects", "Connections to the server that came up since the start.")
         self._lag = gauge("loop_lag_seconds", "How long the main loop took to answer the heartbeat.")
         self._unsettled = gauge("unsettled", "Settlements that the store has not answered yet.")
+        self._dropped = gauge("events_dropped", "Events of the fleet that were not told since the start.")
         self._moves = Counter(
             "mcpweft_worker_breaker_moves",
             "Moves of the breaker, by the state it went to.",
@@ -135,6 +136,7 @@ class Metrics:
         connects: int,
         lag: float,
         unsettled: int,
+        dropped: int,
     ) -> None:
         """Set the gauges."""
         for gauge, value in (
@@ -145,6 +147,7 @@ class Metrics:
             (self._connects, connects),
             (self._lag, lag),
             (self._unsettled, unsettled),
+            (self._dropped, dropped),
         ):
             gauge.labels(self._server).set(value)
 

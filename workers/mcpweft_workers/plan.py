@@ -65,6 +65,8 @@ class Plan:
     hung_after: float | None
     sweep: SweepPolicy | None
     """How to stand in for a coordinator; None: never."""
+    keep_events: int
+    """How many of the fleet's events stay on their stream."""
     host: str = "127.0.0.1"
     port: int | None = None
 
@@ -118,6 +120,7 @@ def draw_up(
         grace=config.worker.grace,
         hung_after=server.hung_after or config.worker.hung_after,
         sweep=_standby(config),
+        keep_events=config.events.keep,
         host=config.worker.host,
         port=config.worker.port if port is None else port,
     )

@@ -16,6 +16,7 @@ from mcpweft_workers.session import SessionState
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from mcpweft_schemas.herald import Herald
     from mcpweft_workers.binding import Binding
     from mcpweft_workers.gate import Gate
     from mcpweft_workers.metrics import Metrics
@@ -41,6 +42,7 @@ class Report:
     bindings: Mapping[str, Binding]
     settlers: Mapping[str, Settler]
     metrics: Metrics
+    herald: Herald
     draining: Callable[[], bool]
     clock: Callable[[], float]
 
@@ -93,5 +95,6 @@ class Report:
             connects=self.session.connects,
             lag=lag,
             unsettled=self.backlog,
+            dropped=self.herald.dropped,
         )
         return self.metrics.text()

@@ -17,6 +17,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from mcpweft_schemas.event import Kind
 from mcpweft_workers.log import event
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Vigil:
         *,
         hung_after: float | None,
         clock: Callable[[], float],
+        tell: Callable[[Kind, str], None],
     ) -> None:
         self.hung = False
         """Whether the server is silent and answers no ping."""
@@ -54,6 +56,7 @@ class Vigil:
         self._hung_after = hung_after
         self._silence = SILENCE if hung_after is None else min(SILENCE, hung_after / 2)
         self._clock = clock
+        self._tell = tell
         self._busy_since = clock()
 
     async def run(self) -> None:
@@ -83,12 +86,14 @@ class Vigil:
             self.hung = True
             reason = f"the server has been silent for {silent:.1f} s with calls in flight"
             self._gate.close(_WHO, reason)
+            self._tell(Kind.SERVER_DEGRADED, reason)
             event(logging.WARNING, "server silent", seconds=round(silent, 1), calls=self._runner.in_flight)
         since = self._clock() - silent
         timed_out = self._runner.timed_out_at > since
         if timed_out or (self._hung_after is not None and silent >= self._hung_after):
             why = "an attempt has timed out" if timed_out else f"hung_after is {self._hung_after:g} s"
             event(logging.WARNING, "server restarted", seconds=round(silent, 1), reason=why)
+            self._tell(Kind.SERVER_RESTARTED, f"silent for {silent:.1f} s, and {why}")
             await self._session.restart(f"silent for {silent:.1f} s, and {why}")
             self._runner.heard_at = self._clock()
             self._clear()
@@ -98,3 +103,5 @@ class Vigil:
             self.hung = False
             self._gate.open(_WHO)
             event(logging.INFO, "server answers again")
+            if self._session.ready.is_set():
+                self._tell(Kind.SERVER_READY, "it answers again")

@@ -3,14 +3,14 @@
     Heartbeat (thread) ─────────────▶ store ◀─────────── Settler (a pool)
     Control (cancels) ──▶ Runner ──────────────────────────▲
     Fetcher (a pool) ──▶ Slots ─ Gate ─ Breaker ─▶ Runner ─┘──▶ Session ──▶ MCP server
-    Binding (a pool: registered as whom)        Vigil, Share, Tenancy, Sweeper (standby)
+    Binding (a pool: registered as whom)        Vigil, Share, Tenancy, Sweeper (standby), Herald (events)
 
 Teardown, in this order, whatever began it:
     1. no more pulling: gate and slots close, each fetcher ends once its fetch is answered, the rest goes back
     2. runs finish within the grace; then they are stopped, each with its true `executed`
     3. what they came to is settled, within a bound
     4. the server is closed and leaves no process; its lease is given up
-    5. the heartbeat ends; the worker retires from its pools; the links close
+    5. the heartbeat ends; the worker retires from its pools and tells so; the links close
 Every task belongs to one of two groups: `doers` (cancelled after 3) and `runs` (empty after 2).
 
 Above stands entry.py. It must never decide what a doer decides.
@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 from mcpweft_schemas.connect import Link, StoreUnreachableError
 from mcpweft_schemas.errors import McpweftError
+from mcpweft_schemas.event import Kind
+from mcpweft_schemas.herald import Herald
 from mcpweft_schemas.store import Store
 from mcpweft_schemas.sweeper import Sweeper
 from mcpweft_schemas.word import Word
@@ -39,6 +41,7 @@ from mcpweft_workers.gate import Gate
 from mcpweft_workers.heartbeat import Heartbeat
 from mcpweft_workers.log import event
 from mcpweft_workers.metrics import Metrics
+from mcpweft_workers.news import News
 from mcpweft_workers.progress import Progress
 from mcpweft_workers.report import Report
 from mcpweft_workers.runner import Means, Runner
@@ -54,6 +57,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Mapping
 
     from mcpweft_schemas.store import Reader
+    from mcpweft_schemas.sweeplog import Event as SweepEvent
     from mcpweft_schemas.wire import Settlement
     from mcpweft_workers.breaker import Transition
     from mcpweft_workers.plan import Plan
@@ -84,6 +88,8 @@ class Worker:
         self.endpoint: Endpoint | None = None
         """Where it answers over HTTP, while it runs and was asked to."""
         self.store = Store(Link.to(plan.store_url), plan.namespace)
+        self.herald = Herald(self.store, plan.keep_events, clock)
+        self.news = News(plan.identity, self.herald.tell)
         self.session = Session(plan.spec, rng=rng, on_state=self._on_state, on_tools=self._on_tools)
         loop = asyncio.get_running_loop()
         self.gate = Gate(Breaker(plan.breaker, rng, clock()), clock, loop, self._on_breaker)
@@ -97,7 +103,10 @@ class Worker:
         self._progress = Progress(clock, self.metrics.told)
         self.runner = self._make_runner()
         self._fetchers = [self._fetcher(binding) for binding in self._bindings.values()]
-        self.vigil = Vigil(self.session, self.runner, self.gate, hung_after=plan.hung_after, clock=clock)
+        self.vigil = Vigil(
+            self.session, self.runner, self.gate, hung_after=plan.hung_after, clock=clock,
+            tell=self.news.of_server,
+        )  # fmt: skip
         self._tenancy = self._make_tenancy()
         self.report = self._make_report()
         self._heart = Heartbeat(
@@ -125,6 +134,7 @@ class Worker:
             is_safe=self.plan.is_safe,
             patience=self._patience(),
             epoch=epoch,
+            tell=self.news.of_pool,
         )
 
     def _settler(self, binding: Binding) -> Settler:
@@ -164,6 +174,7 @@ class Worker:
             bindings=self._bindings,
             settlers=self._settlers,
             metrics=self.metrics,
+            herald=self.herald,
             draining=self._stopping.is_set,
             clock=self._clock,
         )
@@ -210,6 +221,7 @@ class Worker:
         yield "server", self._own_server()
         yield "tools", self._open_once_told()
         yield "progress", self._progress.run()
+        yield "events", self.herald.run()
         yield "vigil", self.vigil.run()
         for binding in bindings:
             yield f"binding {binding.capability}", binding.run()
@@ -260,7 +272,7 @@ class Worker:
         holder = f"worker.{self.plan.identity.worker}"[:96]
         sweeper = Sweeper(
             self.store, holder, self.plan.sweep, clock=self._clock, rng=self._rng, standby=True,
-            on_event=_on_sweep,
+            on_event=lambda what, values: self._on_sweep(what, values, holder),
         )  # fmt: skip
         try:
             await sweeper.run()
@@ -320,6 +332,9 @@ class Worker:
                 for name in self._bindings:
                     word = await self.store.retire(name, self.plan.identity.worker)
                     event(logging.INFO, "retired", pool=name, pending=word is Word.PENDING)
+                    if word is Word.OK:
+                        self.news.of_pool(Kind.WORKER_LEFT, name, {})
+                await self.herald.last_words()
         except (McpweftError, TimeoutError) as error:
             event(logging.WARNING, "not retired", error=str(error))
 
@@ -327,6 +342,7 @@ class Worker:
 
     def _on_state(self, state: SessionState, reason: str) -> None:
         event(logging.INFO, "server", state=state.value, reason=reason)
+        self.news.state(state, reason, self.session.connects)
         if state is SessionState.READY:
             self.gate.open("session")
         else:
@@ -345,6 +361,7 @@ class Worker:
             logging.WARNING, "breaker", before=move.before.value, after=move.after.value, reason=move.reason
         )
         self.metrics.moved(move.after.value)
+        self.news.breaker(move)
 
     def _on_gate(self) -> None:
         self.slots.poke()
@@ -357,10 +374,11 @@ class Worker:
 
     def _on_word(self, capability: str, settlement: Settlement, word: Word | None) -> None:
         self.metrics.settled(capability, word)
+        self.news.settled(capability, settlement, word)
         if word is Word.LOST or word is None:
             why = "never answered" if word is None else "no longer this worker's"
             event(logging.WARNING, "settle lost", request=settlement.id, cause=settlement.cause, reason=why)
 
-
-def _on_sweep(what: object, values: Mapping[str, Any]) -> None:
-    event(logging.INFO, f"sweep: {what}", **values)
+    def _on_sweep(self, what: SweepEvent, values: Mapping[str, Any], holder: str) -> None:
+        event(logging.INFO, f"sweep: {what}", **values)
+        self.news.swept(what, values, holder)

@@ -17,6 +17,7 @@ from mcpweft_schemas.config.sections import (
     BreakerConfig,
     CallConfig,
     CoordinatorConfig,
+    EventsConfig,
     QueueConfig,
     RedisConfig,
     WorkerConfig,
@@ -51,6 +52,7 @@ class Config(Section):
     coordinator: CoordinatorConfig = Field(
         default_factory=CoordinatorConfig, description="The control plane."
     )
+    events: EventsConfig = Field(default_factory=EventsConfig, description="The fleet's events.")
     servers: dict[str, ServerConfig] = Field(
         default_factory=dict[str, ServerConfig], description="The MCP servers, by name."
     )

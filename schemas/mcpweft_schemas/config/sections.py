@@ -211,6 +211,16 @@ class BreakerConfig(Section):
         return self
 
 
+class EventsConfig(Section):
+    """The fleet's events."""
+
+    keep: Count = Field(
+        default=10_000,
+        description="Events that stay on the namespace's stream, about; the oldest go first. Every worker "
+        "and coordinator trims to its own figure, so give them all the same.",
+    )
+
+
 class CoordinatorConfig(Section):
     """The control plane."""
 
