@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from snapshot import Snapshot
 
 CAP = 20
+RATIO, FLOOR, BURST = 0.25, 1.0, 4
+"""The retry budget that the oracle's pool is declared with."""
 GRACE = 1000
 SHARE = {Class.CRITICAL: 1.0, Class.HIGH: 0.95, Class.NORMAL: 0.85, Class.LOW: 0.6}
 _GROWS = [Executed.NO, Executed.MAYBE, Executed.YES]
@@ -82,6 +84,8 @@ class Oracle:
     beats: dict[str, int] = field(default_factory=dict[str, int])
     usable: dict[str, int] = field(default_factory=dict[str, int])
     leader: int = 0
+    budget: tuple[float, int, int] | None = None
+    """The retry budget: its level, when that was, and how many had ended by then; None while it is full."""
 
     # -- what is where -------------------------------------------------------------------------------------
 
@@ -364,6 +368,8 @@ class Oracle:
 
     def _retry(self, r: Request, s: Settlement, instance: str, ran: Executed, known: Executed) -> Word:
         over = self._over(r, ran)
+        if not over and ran != Executed.NO and not self._take_token():
+            over = Event.GIVE_UP, Code.FAILOVER_EXHAUSTED
         if over:
             self._end(r, *over, known)
             return Word.ENDED
@@ -371,6 +377,15 @@ class Oracle:
         r.tried.add(instance)
         self._wait(r, Event.RETRY, min(self.now + s.backoff_ms, r.deadline))
         return Word.RETRIED
+
+    def _take_token(self) -> bool:
+        """Take one out of the retry budget, if there is one, and leave it as it is told."""
+        ended = sum(r.state in {State.DONE, State.DEAD} for r in self.requests.values())
+        level, at, seen = self.budget or (BURST, self.now, ended)
+        level = min(BURST, level + RATIO * (ended - seen) + FLOOR * (self.now - at) / 1000)
+        taken = level >= 1
+        self.budget = float(f"{level - taken:.6f}"), self.now, ended
+        return taken
 
     # -- coordinators --------------------------------------------------------------------------------------
 
@@ -423,6 +438,7 @@ class Oracle:
         for lost in (self.requests, self.keys, self.streams, self.members, self.readers, self.beats):
             lost.clear()
         self.usable.clear()
+        self.budget = None
         for queue in self.queues.values():
             queue.clear()
 
@@ -444,6 +460,9 @@ class Oracle:
             }
             if said != mine:
                 yield f"{request_id}: the store says {said}, the oracle {mine}"
+        budget = shot.hashes.get("stat", {}).get("retry", "")
+        if budget != ("{:.6f} {} {}".format(*self.budget) if self.budget else ""):
+            yield f"the store's retry budget is {budget!r}, the oracle's {self.budget}"
         keys = {name[2:]: value.decode() for name, value in shot.strings.items() if name.startswith("i:")}
         if keys != self.keys:
             yield f"the store's keys are {keys}, the oracle's {self.keys}"

@@ -23,7 +23,7 @@ from mcpweft_schemas.outcome import Executed
 from mcpweft_schemas.store import Reader, Store
 from mcpweft_schemas.wire import READS, Settlement, Submission
 from mcpweft_schemas.word import Word
-from oracle import Oracle
+from oracle import BURST, FLOOR, RATIO, Oracle
 from pool import OTHER, PRODUCER
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ class Play:
     # -- deeds that may be repeated word for word ----------------------------------------------------------
 
     async def declare(self, incarnation: str) -> None:
-        found = await self.store.declare(CAP, incarnation, {"bound": BOUND})
+        budget = {"retry_ratio": RATIO, "retry_floor": FLOOR, "retry_burst": BURST}
+        found = await self.store.declare(CAP, incarnation, {"bound": BOUND, **budget})
         self.oracle.incarnation = self.oracle.incarnation or incarnation
         assert found == self.oracle.incarnation
 

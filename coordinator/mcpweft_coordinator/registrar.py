@@ -40,6 +40,9 @@ def settings_of(queue: QueueConfig) -> dict[str, Any]:
         "normal_at": queue.normal_at,
         "high_at": queue.high_at,
         "dead_keep": round(queue.dead_ttl * 1000),
+        "retry_ratio": queue.retry_ratio,
+        "retry_floor": queue.retry_floor,
+        "retry_burst": queue.retry_burst,
     }
 
 

@@ -83,11 +83,15 @@ def problem(reply: Reply, name: str) -> McpweftError:
         times=times_of(reply),
         attempts=reply.attempts,
     )
+    if reply.cause == RETRY_BUDGET:  # its turn was refused, not its attempts
+        error.retryable = True
     if isinstance(error, RequestTimeoutError):
         error.phase = "queue" if reply.cause == "QUEUE_TIMEOUT" else "attempt"
     return error
 
 
+RETRY_BUDGET = "RETRY_BUDGET"
+"""The cause of an end that a pool's spent retry budget brought."""
 _CUTS = frozenset({Code.FAILOVER_EXHAUSTED, Code.OUTCOME_UNKNOWN, Code.TIMEOUT, Code.CANCELLED})
 """Codes that the store decides on: a body, if any, is about the last attempt only."""
 
@@ -128,6 +132,11 @@ def _own_words(reply: Reply, name: str) -> tuple[str, str]:  # noqa: PLR0911  # 
             return (
                 f"{name} was cut off on {reply.server!r} and may not run twice{_trail(reply.attempts)}",
                 "Check what it did. If it may run twice, pass idempotent=True and it is retried.",
+            )
+        case Code.FAILOVER_EXHAUSTED if reply.cause == RETRY_BUDGET:
+            return (
+                f"{name} failed{_trail(reply.attempts)}, and its pool's retry budget is spent",
+                "Try it later. Look at the servers with `mcpweft status` and `mcpweft events`.",
             )
         case Code.FAILOVER_EXHAUSTED:
             return (

@@ -182,7 +182,8 @@ class Store:
     ) -> str:
         """Make a pool or change its settings; return its incarnation. Repeat freely.
 
-        `settings`: bound, max_bytes, low_at, normal_at, high_at, dead_keep (ms).
+        `settings`: bound, max_bytes, low_at, normal_at, high_at, dead_keep (ms), retry_ratio, retry_floor,
+        retry_burst.
         """
         flat = [part for pair in (settings or {}).items() for part in pair]
         inc = (await self._run("declare", capability, incarnation, *flat)).decode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +12,16 @@ import pytest
 from mcpweft import Client
 from mcpweft_coordinator.registrar import Registrar
 from mcpweft_schemas.life import Class
-from mcpweft_schemas.outcome import Code
-from mcpweft_schemas.wire import Submission, pack_request
+from mcpweft_schemas.outcome import Code, Executed
+from mcpweft_schemas.store import Reader
+from mcpweft_schemas.wire import READS, Settlement, Submission, pack_request
 from workbench import POOL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from mcpweft_schemas.wire import Delivery
     from workbench import Bench
 
 by_each = pytest.mark.parametrize("who", ["worker", "coordinator"])
@@ -75,6 +78,49 @@ async def test_a_dead_letter_is_kept_for_its_time(bench: Bench, who: str) -> Non
         assert (await bench.outcome(request_id)).code is Code.OUTCOME_UNKNOWN
     assert [letter.id for letter in await bench.store.dead(POOL)] == [request_id]
     assert 60_000 < await left(bench, bench.store.keys(POOL).record(request_id)) <= 90_000
+
+
+async def retried(bench: Bench, requests: int) -> int:
+    """Let each of so many requests fail once; return how many of them are tried again."""
+    await bench.enqueue_many([("echo", {})] * requests, safe=True)
+    inc = await bench.store.declare(POOL, "never")
+    reader = Reader("w1", "alpha", "w1", inc, 1)
+    await bench.store.register(POOL, reader, b"", [("echo", True, b"")])
+    words: list[str] = []
+    while len(words) < requests:
+        for one in (await bench.store.fetch(POOL, reader, 50, READS)).deliveries:
+            if one.deliveries == 1:
+                words += await bench.store.settle(POOL, "w1", [failed(one)])
+    return words.count("RETRIED")
+
+
+def failed(delivery: Delivery) -> Settlement:
+    return Settlement(
+        delivery.id, delivery.stream, delivery.entry, "retry", "", "SERVER_DIED", Executed.MAYBE,
+        backoff_ms=20_000,
+    )  # fmt: skip
+
+
+@by_each
+async def test_so_many_retries_are_saved_up(bench: Bench, who: str) -> None:
+    await declare(bench, who, retry_burst=5, retry_ratio=0, retry_floor=0)
+    assert await retried(bench, 40) == 5
+
+
+@by_each
+async def test_each_request_that_ended_earns_that_part_of_a_retry(bench: Bench, who: str) -> None:
+    await declare(bench, who, retry_burst=1, retry_ratio=0.5, retry_floor=0)
+    assert await retried(bench, 40) == 1 + 39 // 3  # two end for each that is tried again
+
+
+@by_each
+async def test_so_many_retries_are_earned_a_second(bench: Bench, who: str) -> None:
+    await declare(bench, who, retry_burst=1, retry_ratio=0, retry_floor=20)
+    began = time.monotonic()
+    found = 0
+    while found < 10:
+        found += await retried(bench, 10)
+    assert 0.3 < time.monotonic() - began < 5.0
 
 
 async def test_the_outcome_of_a_submit_is_kept_for_its_time(

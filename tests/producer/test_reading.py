@@ -63,6 +63,10 @@ GOLDEN = {
         "git.log failed in 1 attempt (git: SERVER_DIED after 30 ms). The tool may have run. "
         "Look at the servers with `mcpweft status`; `mcpweft dead replay` repeats the request."
     ),
+    (Code.FAILOVER_EXHAUSTED, Executed.MAYBE, "RETRY_BUDGET"): (
+        "git.log failed (git: SERVER_DIED after 30 ms), and its pool's retry budget is spent. "
+        "The tool may have run. Try it later. Look at the servers with `mcpweft status` and `mcpweft events`."
+    ),
     (Code.NO_SERVERS_AVAILABLE, Executed.NO, "NO_SERVERS"): (
         "no worker has served git.log for a second. The tool did not run. "
         'Start one with `mcpweft worker`, or pass when_unavailable="queue" to wait for one.'
@@ -82,6 +86,7 @@ def test_an_outcome_made_by_the_store_is_told_in_full(key: tuple[Code, Executed,
     assert type(error) is errors.BY_CODE[code]
     assert error.times == Times(queued_ms=100, attempts_ms=30, service_ms=5.0)
     assert error.attempts == (ATTEMPT,)
+    assert error.retryable is (cause == "RETRY_BUDGET" or errors.BY_CODE[code].retryable)
     if isinstance(error, errors.RequestTimeoutError):
         assert error.phase == ("queue" if cause == "QUEUE_TIMEOUT" else "attempt")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +17,7 @@ from pool import OTHER, PRODUCER
 
 if TYPE_CHECKING:
     from altered import Clock
+    from mcpweft_schemas.store import Reader
     from pool import Pool
 
 pytestmark = realredis.every_store
@@ -367,3 +368,81 @@ async def test_progress_of_an_ended_request_is_lost(pool: Pool) -> None:
     delivery = await pool.take(await pool.join())
     await pool.settle(delivery)
     assert await pool.store.progress("echo", delivery, b"late") == Word.LOST
+
+
+BUDGET = {"retry_ratio": 0.5, "retry_floor": 2, "retry_burst": 2}
+
+
+async def fail(pool: Pool, reader: Reader, **how: Any) -> tuple[str, Word]:
+    """Accept a safe request and let its first attempt fail."""
+    request = await pool.accept(safe=True)
+    delivery = await pool.take(reader)
+    assert delivery.id == request
+    return request, await pool.settle(
+        delivery, "retry", **{"executed": Executed.MAYBE, **how}, backoff_ms=50_000
+    )
+
+
+async def test_a_retry_for_which_the_pool_has_no_budget_ends_the_request_with_its_attempts_cause_in_its_log(
+    clock: Clock, pool: Pool
+) -> None:
+    await pool.declare(**BUDGET)
+    reader = await pool.join()
+    assert [(await fail(pool, reader))[1] for _ in range(2)] == [Word.RETRIED] * 2
+    request, word = await fail(pool, reader)
+    assert word == Word.ENDED
+    reply = await pool.outcome(request)
+    assert (reply.code, reply.cause, reply.executed) == (
+        Code.FAILOVER_EXHAUSTED, "RETRY_BUDGET", Executed.MAYBE,
+    )  # fmt: skip
+    assert [attempt.cause for attempt in reply.attempts] == ["SERVER_DIED"]
+    assert await pool.state(request) is State.DEAD
+    assert (await pool.shot()).hashes["stat"]["unretried"] == "1"
+
+
+async def test_time_and_ended_requests_fill_the_budget_up_to_its_burst(clock: Clock, pool: Pool) -> None:
+    await pool.declare(**BUDGET)
+    reader = await pool.join()
+    words = [(await fail(pool, reader))[1] for _ in range(3)]
+    await clock.forward(500)  # one token
+    words += [(await fail(pool, reader))[1] for _ in range(2)]  # and half a one by the request that ended
+    await pool.accept()
+    await pool.settle(await pool.take(reader))  # halves: of this one, and of the one that ended before
+    words += [(await fail(pool, reader))[1] for _ in range(2)]
+    await clock.forward(20_000)
+    words += [(await fail(pool, reader))[1] for _ in range(3)]
+    assert words == [
+        Word.RETRIED, Word.RETRIED, Word.ENDED,
+        Word.RETRIED, Word.ENDED,
+        Word.RETRIED, Word.ENDED,
+        Word.RETRIED, Word.RETRIED, Word.ENDED,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{"executed": Executed.NO}, {"cause": "SHUTTING_DOWN"}, {"cause": "WORKER_DIED"}],
+    ids=["not run", "its worker had to end", "its worker died"],
+)
+async def test_a_retry_that_says_nothing_of_a_server_costs_no_budget(pool: Pool, how: dict[str, Any]) -> None:
+    await pool.declare(retry_ratio=0, retry_floor=0, retry_burst=1)
+    reader = await pool.join()
+    assert [(await fail(pool, reader, **how))[1] for _ in range(5)] == [Word.RETRIED] * 5
+    assert [(await fail(pool, reader))[1] for _ in range(2)] == [Word.RETRIED, Word.ENDED]
+
+
+async def test_what_is_taken_back_from_a_dead_worker_costs_no_budget(pool: Pool) -> None:
+    await pool.declare(retry_ratio=0, retry_floor=0, retry_burst=1)
+    reader = await pool.join()
+    for _ in range(3):
+        await pool.accept(safe=True)
+    await pool.fetch(reader, 3)
+    got = await pool.store.reclaim(pool.capability, 1, "w1", confirmed=True, dead_after_ms=0)
+    assert got.moved == 3
+    assert "retry" not in (await pool.shot()).hashes["stat"]
+
+
+async def test_a_success_neither_reads_nor_writes_the_budget(pool: Pool) -> None:
+    await pool.accept()
+    await pool.settle(await pool.take(await pool.join()))
+    assert "retry" not in (await pool.shot()).hashes["stat"]

@@ -69,6 +69,10 @@ FOUND_BY_PLAYING = {
     ),
     "bytes that are never given back": Change("count('bytes', -r.size)", ""),
     "release that charges the attempt": Change("attempt = r.attempt - 1", "attempt = r.attempt"),
+    "a retry that costs nothing": Change(
+        "if budget.level < 1 then return false end", "if true then return true end"
+    ),
+    "a budget that nothing fills": Change("level = math.min(most, level + earned)", "level = level"),
     "adopt that takes what is held": Change("if not held[stream .. ' ' .. entry] then", "if true then"),
     "cancel without grace": Change("if r.cancel + CANCEL_GRACE > now then return 'SIGNALLED' end", ""),
     "reclaim from the living": Change(

@@ -1,11 +1,11 @@
 """An MCP server over stdio that misbehaves on request.
 
-    python tests/servers/rogue.py [--start HOW] [--note FILE] [--era ...]
+    python tests/servers/rogue.py [--start HOW] [--note FILE] [--era ...] [--tally FILE]
 
 HOW: `exit` (stderr and code 7), `mute` (reads, never answers), `discover-dies`, `discover-mute`, `stubborn`
 (ignores SIGTERM and the end of stdin), `child` (forks one that holds stdout; its pid goes to FILE),
-`escape` (likewise, and closes its own stdio). Its tools are the methods named `do_…` below; each misbehaves
-once and lets the next call be.
+`escape` (likewise, and closes its own stdio). A byte a call goes to the tally before it acts. Its tools
+are the methods named `do_…` below; each misbehaves once and lets the next call be.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ FORM = {"type": "object", "properties": {}}
 class Rogue(Server):
     """The echo server with bad manners."""
 
-    def __init__(self, era: str, start: str, note: str | None) -> None:
+    def __init__(self, era: str, start: str, note: str | None, tally: str | None) -> None:
         super().__init__(era, None)
+        self.tally = tally
         self.start = start
         self.note = note
         self.more: list[str] = []
@@ -77,6 +78,9 @@ class Rogue(Server):
         super().request(rid, method, params)
 
     def call(self, rid: Any, params: dict[str, Any]) -> None:
+        if self.tally is not None:
+            with Path(self.tally).open("ab") as file:
+                file.write(b".")
         tool = getattr(self, f"do_{params['name']}", None)
         if tool is None:
             super().call(rid, params)
@@ -223,6 +227,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--start", default="")
     parser.add_argument("--note")
+    parser.add_argument("--tally")
     parser.add_argument("--era", default="2025-06-18")
     options = parser.parse_args()
     if options.start == "exit":
@@ -232,7 +237,7 @@ def main() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if options.start in ("child", "escape"):
         fork_sleeper(options.note, hidden=options.start == "escape")
-    Rogue(options.era, options.start, options.note).serve()
+    Rogue(options.era, options.start, options.note, options.tally).serve()
 
 
 if __name__ == "__main__":

@@ -191,7 +191,9 @@ def _breaker(config: BreakerConfig) -> Policy:
 def _pool_settings(config: QueueConfig) -> dict[str, Any]:
     """Return what the configuration says of the queue; what it leaves open stays as the pool has it."""
     said: dict[str, Any] = config.model_dump(include=config.model_fields_set)
-    same = ("bound", "max_bytes", "low_at", "normal_at", "high_at")
+    same = (
+        "bound", "max_bytes", "low_at", "normal_at", "high_at", "retry_ratio", "retry_floor", "retry_burst",
+    )  # fmt: skip
     settings: dict[str, Any] = {key: said[key] for key in same if key in said}
     if "dead_ttl" in said:
         settings["dead_keep"] = round(said["dead_ttl"] * 1000)

@@ -24,6 +24,12 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 Share = Annotated[float, Field(gt=0, le=1)]
 """A part of a whole: more than 0, at most 1."""
 
+Part = Annotated[float, Field(ge=0, le=1)]
+"""A part of a whole, or none of it: 0 to 1."""
+
+Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""So many a second, or none."""
+
 Count = Annotated[int, Field(ge=1)]
 """A whole number, at least 1."""
 

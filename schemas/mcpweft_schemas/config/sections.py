@@ -11,7 +11,7 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from mcpweft_schemas.config.quantity import Count, Duration, Port, Section, Share, Size
+from mcpweft_schemas.config.quantity import Count, Duration, Part, Port, Rate, Section, Share, Size
 
 
 class Eviction(StrEnum):
@@ -103,6 +103,19 @@ class QueueConfig(Section):
         description="How long an idempotency key stands for its outcome, from that outcome on.",
     )
     dead_ttl: Duration = Field(default=604_800.0, description="How long dead letters are kept for replay.")
+    retry_ratio: Part = Field(
+        default=0.1,
+        description="Retries after a failure that each request which ended earns its pool: so much load may "
+        "retries add while everything fails.",
+    )
+    retry_floor: Rate = Field(
+        default=10.0, description="Retries a second that a pool earns besides, however little it has to do."
+    )
+    retry_burst: Count = Field(
+        default=500,
+        description="Retries that a pool saves up at most. Leave it above what one server runs at once, "
+        "or its death spends more than there is.",
+    )
 
     @model_validator(mode="after")
     def _rising(self) -> Self:

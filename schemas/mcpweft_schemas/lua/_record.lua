@@ -125,15 +125,15 @@ local function free_key(r)
   if redis.call('GET', base .. 'i:' .. r.key) == r.id then redis.call('DEL', base .. 'i:' .. r.key) end
 end
 
--- Ends a request that take_out has taken out. `o` is its outcome: state, code, executed, cause, and where there
--- are any service, body, chunks; `settled` where its worker says so, whose repeat is then known by `last`. Every
+-- Ends a request that take_out has taken out. `o` is its outcome: state, code, executed, cause (`why`, where its end
+-- has another one than its last attempt), and where there are any service, body, chunks; `settled` where its worker says so, whose repeat is then known by `last`. Every
 -- waiter is told; the outcome is kept if asked for or if a waiter is gone.
 local function finish(r, o)
   local was_running = r.state == 'running'
   local delivery = o.settled and (r.stream .. ' ' .. r.entry) or r.last
   local log = was_running and logged(r, o.cause or o.code, o.executed) or r.log
   local reply = {
-    'v', '1', 'id', r.id, 'kind', 'outcome', 'code', o.code, 'executed', o.executed, 'cause', o.cause or '',
+    'v', '1', 'id', r.id, 'kind', 'outcome', 'code', o.code, 'executed', o.executed, 'cause', o.why or o.cause or '',
     'server', r.server, 'worker', r.worker, 'attempt', int(r.attempt), 'accepted', r.accepted,
     'started', r.started, 'ended', int(now), 'service', o.service or '', 'log', log,
     'chunks', o.chunks or '0', 'entry', r.entry, 'body', o.body or '',

@@ -14,14 +14,43 @@ local answers = {}
 local bad = unsound()
 if bad then return bad end
 
+-- The pool's retry budget: a bucket that every request which ended, done or dead, and every second fills a little, and
+-- every retry after a failure takes one out of. It is read only where something failed: what ended meanwhile is told
+-- by the counters, so the good path does not know of it. `retry` holds the level, when, and what had ended by then.
+local budget
+local function read_budget()
+  local set = redis.call('HMGET', pool, 'retry_ratio', 'retry_floor', 'retry_burst')
+  local stat = redis.call('HMGET', base .. 'stat', 'retry', 'done', 'dead')
+  local ratio, floor, most = tonumber(set[1] or '0.1'), tonumber(set[2] or '10'), tonumber(set[3] or '500')
+  local ended = tonumber(stat[2] or '0') + tonumber(stat[3] or '0')
+  local kept = words(stat[1] or '')
+  local level, at, seen = tonumber(kept[1]) or most, tonumber(kept[2]) or now, tonumber(kept[3]) or ended
+  local earned = ratio * math.max(0, ended - seen) + floor * math.max(0, now - at) / 1000
+  return {level = math.min(most, level + earned), ended = ended}
+end
+
+-- What says nothing of a server costs nothing: it did not run, its worker had to end, or its worker died.
+local FREE = {SHUTTING_DOWN = true, WORKER_DIED = true, RELEASED = true}
+local function may_retry(cause, executed)
+  if executed == 'no' or FREE[cause] then return true end
+  budget = budget or read_budget()
+  if budget.level < 1 then return false end
+  budget.level = budget.level - 1
+  return true
+end
+
 local function try_again(r, cause, executed, backoff, body)
   local held = fields_of(r)
   local known = grown(r.executed, executed)
   local over = no_more(r, executed)
   if not take_out(r) then return 'LOST' end
+  if not over and not may_retry(cause, executed) then
+    over = {state = 'dead', code = 'FAILOVER_EXHAUSTED', why = 'RETRY_BUDGET'}
+    count('unretried')
+  end
   if over then
-    finish(r, {state = over.state, code = over.code, cause = cause, executed = known, held = held, body = body,
-      settled = true})
+    finish(r, {state = over.state, code = over.code, cause = cause, why = over.why, executed = known, held = held,
+      body = body, settled = true})
     return 'ENDED'
   end
   put_back(r, held, {settled = true, attempt = r.attempt, executed = known, ran = executed, cause = cause,
@@ -78,6 +107,9 @@ if ended > 0 then
   else
     redis.call('HSET', base .. 'stat', 'rate_n', int(seen))
   end
+end
+if budget then
+  redis.call('HSET', base .. 'stat', 'retry', string.format('%.6f %d %d', budget.level, now, budget.ended))
 end
 write_tally()
 return answers
