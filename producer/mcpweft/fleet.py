@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Any, cast
 from mcpweft.refusal import unknown_capability
 from mcpweft_schemas.errors import UnknownToolError
 from mcpweft_schemas.packing import unpack
+from mcpweft_schemas.recent import Recent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from mcpweft_schemas.life import Class
     from mcpweft_schemas.store import PoolStatus, Store
 
 _TOOLS_FOR_S = 10.0
+_SILENCE_MS = 10_000  # as long as an average over windows of a second says anything
 _SILENT_MS = 3000  # three times dead_after as it comes: a beat that old is no life
 
 
@@ -80,7 +82,12 @@ class PoolView:
     """Since the pool was made."""
     done: int
     throughput: float | None
-    """Requests ended per second, of late; None where none has."""
+    """Requests that workers ended per second, of late; None where they never ended any."""
+    avg_response_ms: float | None
+    """From acceptance to outcome, of what ended in the last half a minute to a minute; None where nothing
+    did, or nobody sweeps."""
+    error_rate: float | None
+    """Of the same requests, the part that ended without an answer: dead letters, and time that ran out."""
     workers: tuple[WorkerView, ...]
 
     @property
@@ -103,12 +110,14 @@ class FleetStatus:
     unhealthy_servers: int
     """With no living worker."""
     strategy: str | None
+    """None: no pool's share of work is given out by one yet."""
     queue_size: int
     avg_response_ms: float | None
+    """As of a pool, over what ended in all of them."""
     throughput: float | None
-    """Requests ended per second, of late."""
+    """Requests that workers ended per second, of late, all pools together."""
     error_rate: float | None
-    """Of the calls that the present workers made, the part that failed."""
+    """As of a pool, over what ended in all of them."""
     uptime_s: float | None
     """Since the oldest present worker started."""
     pools: tuple[PoolView, ...]
@@ -182,7 +191,8 @@ class Fleet:
         found = await asyncio.gather(*(one(name) for name in await self.pools()))
         stands = [status for status in found if status is not None]
         now_ms = max((status.now_ms for status in stands), default=0)
-        return _fleet([_pool(status) for status in stands], now_ms)
+        recent = Recent.sum(Recent.read(status.stat, status.now_ms) for status in stands)
+        return _fleet([_pool(status) for status in stands], recent or Recent(), now_ms)
 
 
 def _tool(capability: str, key: str, text: bytes) -> Tool:
@@ -210,7 +220,7 @@ def _read(text: bytes) -> dict[str, Any]:
 
 
 def _pool(status: PoolStatus) -> PoolView:
-    rate = status.stat.get("rate")
+    recent = Recent.read(status.stat, status.now_ms) or Recent()
     return PoolView(
         capability=status.capability,
         waiting=status.waiting,
@@ -219,9 +229,20 @@ def _pool(status: PoolStatus) -> PoolView:
         dead=status.dead,
         accepted=int(status.stat.get("accepted", 0)),
         done=int(status.stat.get("done", 0)),
-        throughput=float(rate) if rate is not None else None,
+        throughput=_throughput(status.stat, status.now_ms),
+        avg_response_ms=recent.mean_ms,
+        error_rate=recent.error_rate,
         workers=tuple(_worker(status, name) for name in sorted(status.members)),
     )
+
+
+def _throughput(stat: Mapping[str, str], now_ms: int) -> float | None:
+    """Return the drain rate; after a silence, what ended since it was last measured, over that time."""
+    rate = stat.get("rate")
+    if rate is None:
+        return None
+    since_ms = now_ms - int(stat.get("rate_at", 0))
+    return float(rate) if since_ms <= _SILENCE_MS else int(stat.get("rate_n", 0)) * 1000 / since_ms
 
 
 def _worker(status: PoolStatus, name: str) -> WorkerView:
@@ -247,14 +268,12 @@ def _worker(status: PoolStatus, name: str) -> WorkerView:
     )
 
 
-def _fleet(pools: list[PoolView], now_ms: int) -> FleetStatus:
+def _fleet(pools: list[PoolView], recent: Recent, now_ms: int) -> FleetStatus:
     workers = {worker.id: worker for pool in pools for worker in pool.workers}.values()
     servers = {worker.server for worker in workers}
     usable = {worker.server for worker in workers if worker.usable}
     alive = {w.server for w in workers if w.silent_ms is not None and w.silent_ms < _SILENT_MS} - usable
     rates = [pool.throughput for pool in pools if pool.throughput is not None]
-    ok, errors = _sum(w.ok for w in workers), _sum(w.errors for w in workers)
-    calls = (ok or 0) + (errors or 0)
     starts = [worker.started_ms for worker in workers if worker.started_ms]
     return FleetStatus(
         is_healthy=bool(pools) and all(any(w.usable for w in pool.workers) for pool in pools),
@@ -264,14 +283,9 @@ def _fleet(pools: list[PoolView], now_ms: int) -> FleetStatus:
         unhealthy_servers=len(servers - usable - alive),
         strategy=None,
         queue_size=sum(pool.queue_size for pool in pools),
-        avg_response_ms=None,
+        avg_response_ms=recent.mean_ms,
         throughput=sum(rates) if rates else None,
-        error_rate=(errors or 0) / calls if calls else None,
+        error_rate=recent.error_rate,
         uptime_s=max(0.0, (now_ms - min(starts)) / 1000) if starts else None,
         pools=tuple(pools),
     )
-
-
-def _sum(figures: Iterable[int | None]) -> int | None:
-    known = [figure for figure in figures if figure is not None]
-    return sum(known) if known else None

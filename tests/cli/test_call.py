@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from waiting import until_sync
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from cli.conftest import Fabric
     from cli.shell import Shell
 
@@ -157,7 +157,18 @@ def test_status_tells_of_pools_and_workers(fabric: Fabric) -> None:
     whole = fabric.shell.run("status", "--json").json
     assert whole["is_healthy"] is True
     assert [pool["capability"] for pool in whole["pools"]] == ["echo"]
-    assert "healthy: 1 of 1 servers take work" in fabric.shell.run("status").out
+    fields = {
+        "is_healthy", "total_servers", "healthy_servers", "degraded_servers", "unhealthy_servers", "strategy",
+        "queue_size", "avg_response_ms", "throughput", "error_rate", "uptime_s", "pools",
+    }  # fmt: skip
+    assert set(whole) == fields
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    section = page.partition("### `mcpweft status")[2].partition("###")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == fields
+    said = fabric.shell.run("status").out
+    assert "healthy: 1 of 1 servers take work" in said
+    assert "0 are degraded, 0 unhealthy" in said
+    assert "strategy ?, up for " in said
 
 
 def test_dead_letters_are_listed_shown_replayed_and_purged(fabric: Fabric) -> None:

@@ -9,6 +9,7 @@ import pytest
 import realredis
 from loopworker import desk_of, waited_for
 from mcpweft import Client, Code, Config, Executed, errors
+from mcpweft.fleet import _throughput
 from mcpweft_schemas.connect import Link
 from mcpweft_schemas.life import State
 from mcpweft_schemas.store import BATCH, Store
@@ -151,6 +152,32 @@ async def test_tools_and_figures_are_there_with_and_without_workers(
     assert [pool.capability for pool in status.pools] == ["one", "two"]
     assert (status.total_servers, status.healthy_servers, status.is_healthy) == (1, 1, False)
     assert status.pools[0].workers[0].usable
+
+
+async def test_the_figures_of_the_fleet_are_those_of_what_ended_lately(
+    client: Client, start: Start, store_url: str, namespace: str
+) -> None:
+    await start("one")
+    async with Link.to(store_url) as link:
+        store = Store(link, namespace)
+        await store.sweep("one", 1)
+        before = await client.status()
+        assert (before.avg_response_ms, before.error_rate, before.strategy) == (None, None, None)
+        for _ in range(3):
+            await client.call("one.echo")
+        status = await client.status()
+    assert status.avg_response_ms is not None
+    assert 0 <= status.avg_response_ms < 5000
+    assert status.avg_response_ms == status.pools[0].avg_response_ms
+    assert status.error_rate == status.pools[0].error_rate == 0.0
+    assert status.uptime_s is not None
+    assert status.throughput is not None
+
+
+def test_the_throughput_falls_when_nothing_ends_any_more() -> None:
+    assert _throughput({}, 50_000) is None
+    assert _throughput({"rate": "20.0", "rate_at": "45000", "rate_n": "3"}, 50_000) == 20.0
+    assert _throughput({"rate": "20.0", "rate_at": "10000", "rate_n": "2"}, 50_000) == 0.05
 
 
 async def test_a_closed_client_ends_its_waits_and_says_so(

@@ -13,6 +13,7 @@ from mcpweft.cli.exits import Exit
 from mcpweft.cli.option import FOUND, Fabric, Json
 from mcpweft.cli.running import run
 from mcpweft.cli.table import print_table
+from mcpweft_schemas import duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -97,7 +98,8 @@ def status(capability: str | None = None, /, *, json: Json = False, fabric: Fabr
         answer.print_json(asdict(whole) | {"pools": [_pool_json(pool) for pool in whole.pools]})
     else:
         _print(whole.pools)
-        answer.print_line(_summary(whole))
+        for line in _summary(whole):
+            answer.print_line(line)
     return Exit.OK
 
 
@@ -131,6 +133,8 @@ def _print(pools: Sequence[PoolView]) -> None:
             str(pool.dead),
             str(pool.done),
             _figure(pool.throughput),
+            _figure(pool.avg_response_ms),
+            _part(pool.error_rate),
             f"{sum(worker.usable for worker in pool.workers)} of {len(pool.workers)}",
         )
         for pool in pools
@@ -146,6 +150,8 @@ def _print(pools: Sequence[PoolView]) -> None:
         "dead",
         "done",
         "per s",
+        "avg ms",
+        "failed",
         "usable",
     )
     print_table(heads, rows, empty="No pool is registered yet: start a worker, or `mcpweft up`.")
@@ -173,9 +179,17 @@ def _figure(value: float | None) -> str:
     return "?" if value is None else f"{value:.1f}" if isinstance(value, float) else str(value)
 
 
-def _summary(whole: FleetStatus) -> str:
+def _part(value: float | None) -> str:
+    return "?" if value is None else f"{100 * value:.1f}%"
+
+
+def _summary(whole: FleetStatus) -> tuple[str, ...]:
     health = "healthy" if whole.is_healthy else "not healthy"
-    return (
-        f"{health}: {whole.healthy_servers} of {whole.total_servers} servers take work, "
-        f"{whole.queue_size} requests wait"
-    )
+    taking = f"{whole.healthy_servers} of {whole.total_servers} servers take work"
+    others = f"{whole.degraded_servers} are degraded, {whole.unhealthy_servers} unhealthy"
+    up = "?" if whole.uptime_s is None else duration.spoken(float(round(whole.uptime_s)))
+    figures = (
+        f"{_figure(whole.throughput)} requests per s", f"{_figure(whole.avg_response_ms)} ms on average",
+        f"{_part(whole.error_rate)} failed", f"strategy {whole.strategy or '?'}", f"up for {up}",
+    )  # fmt: skip
+    return f"{health}: {taking}, {whole.queue_size} requests wait", others, ", ".join(figures)

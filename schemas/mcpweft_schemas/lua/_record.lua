@@ -167,6 +167,7 @@ local function finish(r, o)
   redis.call('HSET', record_key(r.id), unpack(set))
   redis.call('PEXPIRE', record_key(r.id), int(keep))
   count(o.state)
+  count('took', math.max(0, now - (tonumber(r.accepted) or now)))
   count('bytes', -r.size)
 end
 

@@ -44,6 +44,18 @@ for _, id in ipairs(old) do
 end
 count('dead_forgotten', forgotten)
 
+-- What ended lately is the difference to the older of two pictures of the counters (`recent.py`): it is half a minute
+-- to a minute old. After a time in which nobody swept both are made anew.
+local HALF = 30000
+local seen = redis.call('HMGET', base .. 'stat', 'recent', 'done', 'dead', 'cancelled', 'expired', 'took')
+local newer = string.match(seen[1] or '', '| (.+)$')
+local age = newer and now - tonumber(string.match(newer, '^%d+')) or 2 * HALF
+if age >= HALF then
+  local picture = int(now)
+  for i = 2, 6 do picture = picture .. ' ' .. (seen[i] or '0') end
+  redis.call('HSET', base .. 'stat', 'recent', (age < 2 * HALF and newer or picture) .. ' | ' .. picture)
+end
+
 -- Work that lies ready rings again: a worker that died with the token took the ring with it.
 if redis.call('ZCOUNT', base .. 'delayed', '-inf', int(now)) > 0 or untaken() > 0 then ring() end
 write_tally()
