@@ -54,8 +54,9 @@ class Clock:
 
 
 _MOVES = (
-    "adopt", "attach", "beat", "cancel", "dead", "declare", "enqueue", "expire", "fetch", "inspect", "lookup",
-    "progress", "purge", "reclaim", "register", "replay", "retire", "seal", "settle", "status", "sweep",
+    "adopt", "attach", "beat", "breaker", "cancel", "dead", "declare", "enqueue", "expire", "fetch",
+    "inspect", "lookup", "progress", "purge", "reclaim", "register", "replay", "retire", "seal", "settle",
+    "status", "sweep",
 )  # fmt: skip
 
 

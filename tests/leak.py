@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 OWNED = {
     "alive": "beats of workers: retire and reclaim take each out",
+    "breaker:*": "retire of the last worker takes it; what was ordered by hand is undone by hand",
     "bell": "one token: a worker that wakes takes it",
     "dead": "dead letters, bounded by age: the leader drops old ones",
     "delayed": "requests that wait for a time: fetch takes what is due, an end takes its own",

@@ -123,9 +123,9 @@ class LoopWorker:
     async def _say(self) -> Word:
         load = pack({"in_flight": len(self._held), "slots": self.slots, "ok": 1, "errors": 0})
         usable_ms = 2000 if self.usable else 0
-        word = await self.store.beat(self.capability, self.reader, usable_ms, load)
+        beaten = await self.store.beat(self.capability, self.reader, usable_ms, load)
         self.said = usable_ms
-        return word
+        return beaten.word
 
     async def _beat(self) -> None:
         while True:

@@ -103,8 +103,8 @@ class Play:
         assert (inc is not None) == self.oracle.register(reader)
 
     async def beat(self, reader: Reader, usable_ms: int) -> None:
-        word = await self.store.beat(CAP, reader, usable_ms, b"")
-        assert word == self.oracle.beat(reader, usable_ms)
+        beaten = await self.store.beat(CAP, reader, usable_ms, b"")
+        assert beaten.word == self.oracle.beat(reader, usable_ms)
 
     async def enqueue(self, sent: Submission) -> None:
         got = (await self.store.enqueue(CAP, [sent])).items[0]

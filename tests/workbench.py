@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import subprocess
 import sys
 import time
 import uuid
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ from mcpweft_workers.worker import Worker
 from waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Generator
 
     from mcpweft_schemas.store import Inspection
 
@@ -147,6 +148,19 @@ class Bench:
 
     async def close(self) -> None:
         await self.store.link.close()
+
+
+@contextmanager
+def web_server() -> Generator[str]:
+    """An MCP server over streamable HTTP in a process of its own."""
+    command = [sys.executable, str(SERVERS / "web.py"), "--era", "2025-06-18"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        try:
+            port = int(child.stdout.readline().split()[1])
+            yield f"http://127.0.0.1:{port}/mcp"
+        finally:
+            child.kill()
 
 
 def text_of(reply: Reply) -> str:

@@ -73,8 +73,12 @@ class Keys:
         return f"{self.prefix}reply:{producer}"
 
     def control(self, worker: str) -> str:
-        """Name the stream on which one worker hears cancels."""
+        """Name the stream on which one worker hears cancels and what became of its breaker."""
         return f"{self.prefix}ctl:{worker}"
+
+    def breaker(self, name: str) -> str:
+        """Name the hash of the breaker that an instance shares, or that was ordered for a server."""
+        return f"{self.prefix}breaker:{name}"
 
     def record(self, request_id: str) -> str:
         """Name the hash that is the truth about one request."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
+from mcpweft_schemas.circuit import Circuit
 from mcpweft_schemas.connect import BLOCK_S, Link, Waiter
 from mcpweft_schemas.event import Event, EventPage
 from mcpweft_schemas.keys import FleetKeys, Keys
@@ -35,6 +36,8 @@ from mcpweft_schemas.word import Word
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from mcpweft_schemas.circuit import Appeal
+
 BATCH = 50
 """Most items of one call of a move: what holds the store for less than 10 ms, on a slow processor too."""
 BATCH_BYTES = 1024 * 1024
@@ -52,6 +55,16 @@ class Reader:
     """What has tried a request: the server where workers share one (HTTP), else the worker itself."""
     incarnation: str
     epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Beaten:
+    """What a beat came to."""
+
+    word: Word
+    """OK, UNKNOWN or WIPED."""
+    generation: int | None
+    """Of the breaker that the worker goes by; None outside its home pool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,10 +310,21 @@ class Store:
         )
         return inc.decode() if word == b"OK" else None
 
-    async def beat(self, capability: str, reader: Reader, usable_ms: int, load: bytes) -> Word:
-        """Say that a worker lives, and for how long it counts as usable: OK, UNKNOWN or WIPED."""
-        word = await self._run("beat", capability, reader.worker, reader.incarnation, usable_ms, load)
-        return Word(word.decode())
+    async def beat(
+        self, capability: str, reader: Reader, usable_ms: int, load: bytes, *, home: bool = False
+    ) -> Beaten:
+        """Say that a worker lives, and for how long it counts as usable. `home`: ask after its breaker."""
+        args = (reader.worker, reader.incarnation, usable_ms, load)
+        who = (reader.server, reader.instance) if home else ()
+        word, generation = await self._run("beat", capability, *args, *who)
+        return Beaten(Word(word.decode()), int(generation) if generation else None)
+
+    async def breaker(self, capability: str, appeal: Appeal) -> Circuit:
+        """Say what was found out, or ordered, of a server whose home pool this is. Repeat freely.
+
+        Return its record as it is then.
+        """
+        return Circuit.read(await self._run("breaker", capability, *appeal.arguments()))
 
     async def retire(self, capability: str, worker: str) -> Word:
         """Remove a worker that holds nothing: OK or PENDING. Repeat freely."""

@@ -48,6 +48,8 @@ class Word(StrEnum):
     """The worker has beaten lately; nothing was taken from it."""
     KEPT = "KEPT"
     """Something was left as it was because it may still be alive."""
+    LAST = "LAST"
+    """Its pool has no other usable server, and figures alone do not take the last one out."""
     HELD = "HELD"
     """Somebody else holds the lease."""
     PENDING = "PENDING"

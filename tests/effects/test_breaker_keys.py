@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mcpweft_schemas.config import Config
 from mcpweft_workers.breaker import UNLIMITED, Breaker, Outcome, State
 from mcpweft_workers.entry import WorkerOptions, plan_of
 
+if TYPE_CHECKING:
+    from mcpweft_workers.plan import Plan
+
 OFTEN = 10_000
 """A figure that no test reaches, to switch a rule off."""
+
+
+def planned(**keys: Any) -> Plan:
+    config = Config.model_validate({"servers": {"echo": {"command": "echo"}}, "breaker": keys})
+    return plan_of(WorkerOptions(config=config, store_url="redis://x", server="echo"))
 
 
 class Played:
     """The breaker of a worker with these keys, at a time that the test makes pass."""
 
     def __init__(self, **keys: Any) -> None:
-        config = Config.model_validate({"servers": {"echo": {"command": "echo"}}, "breaker": keys})
-        plan = plan_of(WorkerOptions(config=config, store_url="redis://x", server="echo"))
-        self.breaker = Breaker(plan.breaker, random.Random(1))
+        self.breaker = Breaker(planned(**keys).breaker, random.Random(1))
         self.now = 0.0
 
     def call(self, outcome: Outcome, took: float = 0.0, apart: float = 1.0) -> None:
@@ -106,3 +112,14 @@ def test_so_many_probes_go_and_must_succeed() -> None:
         assert played.succeed(probes - 1).state is State.HALF_OPEN
         assert played.succeed(1).state is State.CLOSED
         assert played.breaker.room(played.now) == UNLIMITED
+
+
+def test_what_counts_as_a_failure_is_told() -> None:
+    assert planned().rules.weights == {
+        "SERVER_DIED": Outcome.DOWN,
+        "CONNECTION_FAILED": Outcome.DOWN,
+        "SESSION_LOST": Outcome.DOWN,
+        "ATTEMPT_TIMEOUT": Outcome.FAILURE,
+        "PROTOCOL": Outcome.FAILURE,
+    }
+    assert planned(failures=["tool_error"]).rules.weights == {"TOOL_ERROR": Outcome.FAILURE}

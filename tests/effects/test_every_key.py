@@ -57,6 +57,7 @@ EFFECTS: dict[str, str] = {
     "breaker.failure_rate": "test_that_part_of_failures_opens_it",
     "breaker.slow_call": "test_calls_that_take_longer_are_slow",
     "breaker.slow_rate": "test_that_part_of_slow_calls_opens_it",
+    "breaker.failures": "test_what_counts_as_a_failure_is_told",
     "breaker.recovery": "test_it_stays_open_for_its_time",
     "breaker.probes": "test_so_many_probes_go_and_must_succeed",
     "coordinator.lease": "test_a_leader_leads_for_its_lease_and_renews_it_in_time",

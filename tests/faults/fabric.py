@@ -53,6 +53,7 @@ backoff_max = "200ms"
 [breaker]
 failure_threshold = 1000
 min_calls = 1000
+{breaker}
 [coordinator]
 lease = "400ms"
 """
@@ -188,8 +189,15 @@ class Fabric:
             "".join(f'\n[servers.{name}]\napp = "{app}"\ncapabilities = ["{name}"]\n' for name in self.pools)
         )
 
-    def _configure(self, servers: str) -> None:
-        text = _CONFIG.format(namespace=self.namespace, url=self.url, dead_after=DEAD_AFTER)
+    def serve_url(self, url: str) -> None:
+        """Have workers that start from here on be bound to one HTTP server, probing it one call at a time."""
+        text = "".join(
+            f'\n[servers.{name}]\nurl = "{url}"\ncapabilities = ["{name}"]\n' for name in self.pools
+        )
+        self._configure(text, breaker='probes = 1\nrecovery = "500ms"')
+
+    def _configure(self, servers: str, breaker: str = "") -> None:
+        text = _CONFIG.format(namespace=self.namespace, url=self.url, dead_after=DEAD_AFTER, breaker=breaker)
         self._config.write_text(text + servers)
 
     # -- processes -----------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import pytest
 
 import realredis
 from altered import TEST_CLOCK, Clock, altered
+from mcpweft_schemas.circuit import Act, Appeal, Event, Pace, by_hand
 from mcpweft_schemas.connect import Link, StoreUnreachableError
 from mcpweft_schemas.outcome import Executed
 from mcpweft_schemas.script import script
@@ -24,6 +25,7 @@ from proxy import Proxy
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+PACE = Pace(probes=2, successes=2)
 pytestmark = realredis.stores("redis", "valkey")
 
 
@@ -147,6 +149,40 @@ async def _beat(cut: Cut) -> Any:
     return lambda: cut.pool.store.beat("echo", worker, 500, b"load")
 
 
+async def _trip(cut: Cut) -> Any:
+    return await _appeal(cut, Act.TRIP)
+
+
+async def _hold_permit(cut: Cut) -> Any:
+    await (await _appeal(cut, Act.TRIP))()
+    await cut.clock.forward(PACE.first_ms)
+    return await _appeal(cut, Act.PROBE, await _generation(cut))
+
+
+async def _prove(cut: Cut) -> Any:
+    await (await _hold_permit(cut))()
+    return await _appeal(cut, Act.PROVE, await _generation(cut))
+
+
+async def _force(cut: Cut) -> Any:
+    await cut.pool.join()
+    order = by_hand(Event.FORCE_OPEN, "alpha", "why", "mark")
+    return lambda: cut.pool.store.breaker("echo", order)
+
+
+async def _generation(cut: Cut) -> int:
+    return int((await cut.pool.shot()).hashes["breaker:w1"]["generation"])
+
+
+async def _appeal(cut: Cut, act: Act, generation: int = 0) -> Any:
+    await cut.pool.join()
+    said = Appeal(
+        act=act, server="alpha", instance="w1", worker="w1", generation=generation, hard=True, pace=PACE,
+        permits=("w1/1",),
+    )  # fmt: skip
+    return lambda: cut.pool.store.breaker("echo", said)
+
+
 async def _retire(cut: Cut) -> Any:
     await cut.pool.join()
     return lambda: cut.pool.store.retire("echo", "w1")
@@ -217,6 +253,9 @@ def _word(answer: Any) -> Any:
         pytest.param("adopt", _adopt, Word.OK, id="adopt"),
         pytest.param("register", _register, None, id="register"),
         pytest.param("beat", _beat, Word.OK, id="beat"),
+        pytest.param("breaker", _trip, Word.STALE, id="breaker trip"),
+        pytest.param("breaker", _prove, Word.REPEAT, id="breaker prove"),
+        pytest.param("breaker", _force, Word.REPEAT, id="breaker force"),
         pytest.param("retire", _retire, Word.OK, id="retire"),
         pytest.param("reclaim", _reclaim, Word.OK, id="reclaim"),
         pytest.param("sweep", _sweep, Word.OK, id="sweep"),
@@ -261,6 +300,14 @@ async def test_a_fetch_whose_answer_was_lost_is_adopted_and_its_late_repeat_is_s
     assert (late.word, late.deliveries) == (Word.STALE, ())
     for delivery in (held, *adopted.deliveries):
         assert await cut.pool.settle(delivery) == Word.OK
+
+
+async def test_a_permit_whose_answer_was_lost_is_held_once(cut: Cut) -> None:
+    probe = await _hold_permit(cut)
+    await cut.lose("breaker", probe)
+    assert (await probe()).word == Word.STALE  # it was half open before, of which the caller has not heard
+    again = await _appeal(cut, Act.PROBE, await _generation(cut))
+    assert [(await again()).permits for _ in range(2)] == [("w1/1",), ("w1/1",)]
 
 
 async def test_progress_that_nobody_answered_for_has_reached_its_waiter_once(cut: Cut) -> None:

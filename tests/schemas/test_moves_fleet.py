@@ -102,7 +102,7 @@ async def test_status_counts_what_waits_runs_is_delayed_and_is_dead(pool: Pool) 
 async def test_a_beat_says_that_a_worker_is_usable_or_is_not(clock: Clock, pool: Pool) -> None:
     worker = await pool.join()
     await clock.forward(500)
-    assert await pool.store.beat("echo", worker, 300, b"busy") == Word.OK
+    assert (await pool.store.beat("echo", worker, 300, b"busy")).word == Word.OK
     shot = await pool.shot()
     assert (shot.zsets["alive"], shot.zsets["usable"]) == ({"w1": clock.ms}, {"w1": clock.ms + 300})
     await pool.store.beat("echo", worker, 0, b"open")
@@ -113,7 +113,7 @@ async def test_a_beat_says_that_a_worker_is_usable_or_is_not(clock: Clock, pool:
 async def test_a_beat_by_someone_who_never_registered_is_unknown(pool: Pool) -> None:
     worker = await pool.join()
     await pool.store.retire("echo", "w1")
-    assert await pool.store.beat("echo", worker, 1000, b"") == Word.UNKNOWN
+    assert (await pool.store.beat("echo", worker, 1000, b"")).word == Word.UNKNOWN
 
 
 async def test_a_worker_that_holds_nothing_is_retired_without_a_trace(pool: Pool) -> None:
@@ -435,7 +435,7 @@ async def test_after_a_wipe_everybody_is_told_and_joins_anew(pool: Pool) -> None
     assert (await pool.enqueue()).word == Word.UNKNOWN
     assert (await store.fetch("echo", old, 1, READS)).word == Word.WIPED
     assert (await store.adopt("echo", old, [])).word == Word.WIPED
-    assert await store.beat("echo", old, 1000, b"") == Word.WIPED
+    assert (await store.beat("echo", old, 1000, b"")).word == Word.WIPED
     assert await store.register("echo", old, b"", []) is None
     assert await pool.settle(delivery) == Word.LOST
     assert await pool.cancel(delivery.id) == Word.UNKNOWN
@@ -456,6 +456,6 @@ async def test_a_worker_of_an_earlier_incarnation_takes_nothing_from_the_new_one
     before = await pool.shot()
     assert (await pool.store.fetch("echo", old, 1, READS)).word == Word.WIPED
     assert (await pool.store.adopt("echo", replace(old, epoch=9), [])).word == Word.WIPED
-    assert await pool.store.beat("echo", old, 1000, b"") == Word.WIPED
+    assert (await pool.store.beat("echo", old, 1000, b"")).word == Word.WIPED
     assert await pool.shot() == before
     assert (await pool.take(new)).id == request

@@ -84,7 +84,7 @@ async def test_a_full_store_keeps_the_fleet_alive_and_led(own: Pool) -> None:
     delivery_id = await own.accept(safe=True)
     await own.take(worker)
     await _fill(own)
-    assert await own.store.beat("echo", worker, 60_000, b"a larger load than before") == Word.OK
+    assert (await own.store.beat("echo", worker, 60_000, b"a larger load than before")).word == Word.OK
     assert (await own.store.lease("lead", "one", 90_000)).left_ms == 90_000
     assert await own.store.seal("echo", 4) == Word.OK
     assert (await own.store.sweep("echo", 5)).word == Word.OK

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mcpweft_schemas.circuit import Act, Circuit, picture
+from mcpweft_schemas.word import Word
 from mcpweft_workers.breaker import (
     MOVES,
     UNLIMITED,
     Breaker,
     Event,
+    Finding,
     Outcome,
     Permit,
     Policy,
@@ -85,6 +91,13 @@ def test_each_event_moves_each_state_as_the_table_says_and_no_other_way(state: S
         assert (subject.last.before, subject.last.event, subject.last.after) == (state, event, after.state)
     else:
         assert (after.state, after.generation) == (state, before)
+
+
+def test_the_picture_in_the_docs_is_drawn_from_the_table() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "breakers.md").read_text()
+    found = re.search(r"<!-- breaker -->\n```mermaid\n(.*?)\n```\n<!-- /breaker -->", page, re.DOTALL)
+    assert found is not None
+    assert found[1] == picture()
 
 
 def test_the_defaults_are_five_failures_in_a_row_half_of_ten_and_a_minute() -> None:
@@ -248,6 +261,90 @@ def test_a_result_from_before_a_reset_does_not_count() -> None:
         assert isinstance(permit, Permit)
         assert subject.record(permit, BAD, 0.1, 2) is None
     assert subject.snapshot(2).calls == 0
+
+
+# -- shared ------------------------------------------------------------------------------------------------
+
+
+def shared(state: State = State.CLOSED, generation: int = 0, **fields: Any) -> Breaker:
+    subject = Breaker(PLAIN, random.Random(7), shared=True)
+    subject.follow(told(state, generation, **fields), 0)
+    return subject
+
+
+def told(state: State, generation: int, **fields: Any) -> Circuit:
+    return Circuit(Word.OK, state=state, generation=generation, reason="told", **fields)
+
+
+def test_a_shared_breaker_trips_at_once_and_leaves_word_of_it() -> None:
+    for outcome, hard in ((BAD, False), (Outcome.DOWN, True)):
+        subject = shared(State.CLOSED, 4)
+        for _ in range(5):
+            call(subject, outcome, 0)
+        assert subject.state(0) is State.OPEN
+        assert subject.findings == [Finding(Act.TRIP, 4, "5 failures in a row", hard)]
+
+
+def test_it_follows_the_record_and_what_was_before_no_longer_counts() -> None:
+    subject = shared()
+    early = subject.acquire(0)
+    assert early is not None
+    moved = subject.follow(told(State.OPEN, 9, now_ms=1000, since_ms=500, open_until_ms=3000), 7)
+    assert moved is not None
+    assert (moved.before, moved.event, moved.after) == (State.CLOSED, Event.TRIP, State.OPEN)
+    assert (subject.retry_at(7), subject.snapshot(7).since, subject.told) == (9, 6.5, 9)
+    assert subject.record(early, BAD, 0.1, 8) is None
+    assert subject.snapshot(8).calls == 0
+    assert subject.follow(told(State.OPEN, 9), 8) is None
+
+
+def test_half_open_it_admits_what_it_was_granted_and_says_how_each_probe_ended() -> None:
+    subject = shared(State.HALF_OPEN, 5)
+    assert subject.room(0) == 0
+    subject.grant(("a", "b"), fresh=("a", "b", "c"))
+    assert subject.room(0) == 2
+    permits = [subject.acquire(0) for _ in range(2)]
+    assert subject.acquire(0) is None
+    for permit, outcome in zip(permits, (OK, BAD), strict=True):
+        assert permit is not None
+        subject.record(permit, outcome, 0.1, 1)
+    assert [(found.act, found.grant) for found in subject.findings] == [
+        (Act.PROVE, permits[0].grant if permits[0] else ""),
+        (Act.DISPROVE, permits[1].grant if permits[1] else ""),
+    ]
+    assert subject.state(1) is State.OPEN
+
+
+def test_a_grant_whose_call_has_ended_admits_no_second_one() -> None:
+    subject = shared(State.HALF_OPEN, 5)
+    subject.grant(("a",), fresh=("a",))
+    permit = subject.acquire(0)
+    assert permit is not None
+    subject.record(permit, NOTHING, 0.1, 0)
+    subject.grant(("a",))
+    assert (subject.room(0), subject.findings) == (0, [])
+
+
+def test_a_trip_that_was_refused_is_undone_and_deaths_go_on_counting() -> None:
+    subject = shared()
+    for outcome in [BAD, *[Outcome.DOWN] * 4]:
+        call(subject, outcome, 0)
+    assert not subject.findings.pop().hard
+    subject.overruled(told(State.CLOSED, 0), 0)
+    assert (subject.state(0), subject.snapshot(0).calls) == (State.CLOSED, 0)
+    for _ in range(4):
+        assert call(subject, Outcome.DOWN, 0) is None
+    assert call(subject, Outcome.DOWN, 0) is not None
+    assert subject.findings.pop().hard
+
+
+def test_until_it_is_told_otherwise_its_own_judgement_holds() -> None:
+    subject = shared()
+    for _ in range(5):
+        call(subject, BAD, 0)
+    assert (subject.state(59), subject.state(60), subject.room(60)) == (State.OPEN, State.HALF_OPEN, 0)
+    subject.follow(told(State.CLOSED, 0), 60)  # the record has not heard of it yet
+    assert (subject.state(60), len(subject.findings)) == (State.HALF_OPEN, 1)
 
 
 @pytest.mark.parametrize(

@@ -239,8 +239,8 @@ MUTANTS = {
     "probes without bound": ("return max(0, wanted - len(self._probing))", "return wanted"),
     "lost probes hold their place for ever": ("if now < end}", "if end}"),
     "a failed probe is forgiven": (
-        "        if failed:\n            return self._move(Event.DISPROVED",
-        "        if 0:\n            return self._move(Event.DISPROVED",
+        '        if failed:\n            bad = "a probe failed"',
+        '        if 0:\n            bad = "a probe failed"',
     ),
     "a slow probe is forgiven": ("if slow and self.policy.slow_rate is not None", "if slow and 0"),
     "waits do not grow": ("self._wait * self.policy.growth or self.policy.recovery", "self.policy.recovery"),
@@ -250,8 +250,8 @@ MUTANTS = {
     "a call that said nothing counts": ("outcome is Outcome.NOTHING or ", ""),
     "closing keeps the long wait": ("            self._wait = 0.0\n", "            pass\n"),
     "metrics only trips": (
-        "State.METRICS_ONLY: _BY_HAND",
-        "State.METRICS_ONLY: {Event.TRIP: State.OPEN, **_BY_HAND}",
+        "if not reason or self._state is not State.CLOSED:\n            return None",
+        "if not reason:\n            return None\n        self._state = State.CLOSED",
     ),
     "the window survives a move": (
         "        self._begin()\n        return self.last",

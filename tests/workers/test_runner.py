@@ -63,7 +63,11 @@ def test_every_failure_keeps_its_cause_and_whether_the_tool_ran(cause: Cause, ex
     assert (settlement.id, settlement.stream, settlement.entry) == ("echo~1", "s", "1-0")
     if cause in RETRIES:
         assert (settlement.how, settlement.cause, settlement.backoff_ms) == ("retry", cause.value, 5)
-        assert judged.booked is Outcome.FAILURE
+        graver = cause in {Cause.SERVER_DIED, Cause.CONNECTION_FAILED, Cause.SESSION_LOST}
+        assert judged.booked is (Outcome.DOWN if graver else Outcome.FAILURE)
+        unweighed = CallFailed(cause, "why", executed=executed)
+        judged = judgement.failed(CALL, unweighed, 5, cut_short=False, weights={})
+        assert judged.booked is Outcome.NOTHING
     elif cause is Cause.CANCELLED:
         assert (settlement.how, settlement.cause) == ("retry", "SHUTTING_DOWN")
         assert judged.booked is Outcome.NOTHING
@@ -82,6 +86,13 @@ def test_an_attempt_that_the_deadline_cut_short_says_nothing_of_the_server() -> 
     failure = CallFailed(Cause.ATTEMPT_TIMEOUT, "why", executed=Executed.MAYBE)
     judged = judgement.failed(CALL, failure, 5, cut_short=True)
     assert (judged.settlement.how, judged.booked) == ("retry", Outcome.NOTHING)
+
+
+def test_a_tools_own_error_is_an_answer_unless_it_is_said_to_count() -> None:
+    answer = Answer([], None, True, 1.0)  # noqa: FBT003  # is_error
+    assert judgement.answered(CALL, answer, "srv", 100).booked is Outcome.SUCCESS
+    counting = {"TOOL_ERROR": Outcome.FAILURE}
+    assert judgement.answered(CALL, answer, "srv", 100, counting).booked is Outcome.FAILURE
 
 
 def test_a_dead_servers_last_words_are_told_once() -> None:

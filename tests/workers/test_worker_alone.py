@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mcpweft_schemas.outcome import Code
 from mcpweft_workers.share import part_of
 from waiting import until
-from workbench import POOL, SERVERS, text_of
+from workbench import POOL, text_of, web_server
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from workbench import Bench
 
 
@@ -84,16 +79,3 @@ async def test_workers_of_one_http_server_share_its_concurrency(bench: Bench) ->
                 two.stop()
                 await life
             await until(lambda: one.slots.limit == 5, within=15.0)
-
-
-@contextmanager
-def web_server() -> Generator[str]:
-    """An MCP server over streamable HTTP in a process of its own."""
-    command = [sys.executable, str(SERVERS / "web.py"), "--era", "2025-06-18"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None
-        try:
-            port = int(child.stdout.readline().split()[1])
-            yield f"http://127.0.0.1:{port}/mcp"
-        finally:
-            child.kill()

@@ -22,7 +22,8 @@ async def test_an_open_breaker_stops_the_pulling_and_probes_close_it(bench: Benc
     config = bench.rogue(breaker={"failure_threshold": 3, "recovery": 1.0, "probes": 1})
     async with bench.worker(config) as worker:
         for _ in range(3):
-            request_id = await bench.enqueue("error", {"code": -32603}, max_attempts=1)
+            await until(lambda: worker.report.usable)
+            request_id = await bench.enqueue("close_stdout", max_attempts=1)
             assert (await bench.outcome(request_id)).code is Code.OUTCOME_UNKNOWN
         assert state_of(worker) is State.OPEN
         await until(lambda: not_usable(bench))

@@ -10,6 +10,10 @@ a permit before a call and records how the call ended; below stands the window t
 It must never know what time it is, nor where its state is shared: `now` (seconds on any clock that only
 grows) and the random source are arguments.
 
+One that is `shared` counts alone and moves with others. It trips at once and leaves a `Finding` for whoever
+tells the record of all; it follows what that record says; half open, it admits as many probes as it was
+granted there. Until it is told otherwise, its own judgement holds.
+
 Every transition starts a new generation, and a permit carries the generation that granted it: the result
 of a call that began before a transition says nothing about the server since, and is not counted.
 """
@@ -22,68 +26,31 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from mcpweft_schemas.circuit import BY_HAND, MOVES, Act, Event, State
+from mcpweft_workers.policy import Policy
 from mcpweft_workers.window import Window
 
 if TYPE_CHECKING:
     import random
 
+    from mcpweft_schemas.circuit import Circuit
+
+__all__ = [
+    "MOVES",
+    "UNLIMITED",
+    "Breaker",
+    "Event",
+    "Finding",
+    "Outcome",
+    "Permit",
+    "Policy",
+    "Snapshot",
+    "State",
+    "Transition",
+]
+
 UNLIMITED = sys.maxsize
 """The `room` of a breaker that holds nothing back."""
-
-
-class State(StrEnum):
-    """What the breaker does with calls."""
-
-    CLOSED = "closed"
-    """Admits all and watches."""
-    OPEN = "open"
-    """Admits none until its wait is over."""
-    HALF_OPEN = "half_open"
-    """Admits a few probes, which decide."""
-    FORCED_OPEN = "forced_open"
-    """Admits none until somebody resets it."""
-    DISABLED = "disabled"
-    """Admits all and counts nothing until somebody resets it."""
-    METRICS_ONLY = "metrics_only"
-    """Admits all and counts, but never trips, until somebody resets it."""
-
-
-class Event(StrEnum):
-    """What moves the breaker from state to state."""
-
-    TRIP = "trip"
-    """The window has reached a threshold."""
-    WAITED = "waited"
-    """The wait for recovery is over."""
-    PROVED = "proved"
-    """As many probes as the policy asks for have succeeded."""
-    DISPROVED = "disproved"
-    """A probe has failed."""
-    FORCE_OPEN = "force_open"
-    """Somebody takes the server out."""
-    DISABLE = "disable"
-    """Somebody switches the breaker off."""
-    OBSERVE = "observe"
-    """Somebody lets the breaker count only."""
-    RESET = "reset"
-    """Somebody undoes all of that."""
-
-
-_BY_HAND = {
-    Event.FORCE_OPEN: State.FORCED_OPEN,
-    Event.DISABLE: State.DISABLED,
-    Event.OBSERVE: State.METRICS_ONLY,
-    Event.RESET: State.CLOSED,
-}
-MOVES: dict[State, dict[Event, State]] = {
-    State.CLOSED: {Event.TRIP: State.OPEN, **_BY_HAND},
-    State.OPEN: {Event.WAITED: State.HALF_OPEN, **_BY_HAND},
-    State.HALF_OPEN: {Event.PROVED: State.CLOSED, Event.DISPROVED: State.OPEN, **_BY_HAND},
-    State.FORCED_OPEN: _BY_HAND,
-    State.DISABLED: _BY_HAND,
-    State.METRICS_ONLY: _BY_HAND,
-}
-"""All lawful moves. A pair that is not here changes nothing."""
 
 
 class Outcome(StrEnum):
@@ -92,67 +59,11 @@ class Outcome(StrEnum):
     SUCCESS = "success"
     """It answered; a tool's own error is an answer."""
     FAILURE = "failure"
-    """It died, hung, or broke the protocol."""
+    """It hung, or broke the protocol."""
+    DOWN = "down"
+    """It died, or could not be reached: a failure that needs no figures beside it."""
     NOTHING = "nothing"
     """The call never reached it, or was cancelled: its permit is given back uncounted."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """When to trip and how to recover; times in seconds, rates from 0 to 1. None switches a rule off.
-
-    A threshold trips when it is reached (≥). Rates count over the window, once it holds `minimum_calls`.
-    """
-
-    window: float = 300.0
-    """Span of the window by time."""
-    window_calls: int | None = None
-    """If given, the window is the last so many calls instead."""
-    minimum_calls: int = 10
-    consecutive_failures: int | None = 5
-    failure_rate: float | None = 0.5
-    slow_after: float = 10.0
-    """A call that takes this long, however it ends, is slow."""
-    slow_rate: float | None = None
-    """Off by default: a tool may be slow by nature. When on, a slow probe fails."""
-    recovery: float = 60.0
-    """The first wait; it grows by `growth` with each failed recovery, up to `longest_recovery`."""
-    growth: float = 2.0
-    longest_recovery: float = 600.0
-    jitter: float = 0.1
-    """Each wait is longer by a random part of itself, up to this: the fleet must not probe in step."""
-    probes: int = 3
-    """At most so many probes at a time."""
-    successes: int = 3
-    """So many probes must succeed to close."""
-    probe_life: float = 60.0
-    """A probe that has not reported by then makes room for another: its worker may be gone."""
-
-    def __post_init__(self) -> None:
-        """Check each figure's range; ValueError names the first that is out of it."""
-        for name in (
-            "window",
-            "minimum_calls",
-            "slow_after",
-            "recovery",
-            "probes",
-            "successes",
-            "probe_life",
-        ):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, but must be above 0")
-        for name in ("window_calls", "consecutive_failures", "failure_rate", "slow_rate"):
-            if (value := getattr(self, name)) is not None and not value > 0:
-                raise ValueError(f"{name} is {value}, but must be above 0, or none to switch it off")
-            if value is not None and name.endswith("rate") and value > 1:
-                raise ValueError(f"{name} is {value}, but must be 1 at most")
-        for name, floor in (("growth", 1), ("longest_recovery", self.recovery), ("jitter", 0)):
-            if not getattr(self, name) >= floor:
-                raise ValueError(f"{name} is {getattr(self, name)}, but must be at least {floor}")
-        if self.window_calls is not None and self.window_calls < self.minimum_calls:
-            raise ValueError(
-                f"minimum_calls is {self.minimum_calls}, but window_calls holds {self.window_calls} only"
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +72,20 @@ class Permit:
 
     generation: int
     number: int
+    grant: str = ""
+    """What the record of all workers calls it, where it is a shared breaker's probe."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a shared breaker found out, and the record of all workers has yet to be told."""
+
+    act: Act
+    generation: int
+    """Of the record that it was found out under."""
+    reason: str
+    hard: bool = False
+    grant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +131,13 @@ class Snapshot:
 class Breaker:
     """The state machine. Time passes in whatever method is told a `now`; there is no timer."""
 
-    def __init__(self, policy: Policy, rng: random.Random, now: float = 0.0) -> None:
+    def __init__(self, policy: Policy, rng: random.Random, now: float = 0.0, *, shared: bool = False) -> None:
         self.policy = policy
+        self.shared = shared
+        self.told = 0
+        """Generation of the record that it follows; 0 for one that nothing has moved."""
+        self.findings: list[Finding] = []
+        """What the record is to be told, in this order."""
         self._rng = rng
         self._state = State.CLOSED
         self._generation = 0
@@ -223,8 +153,11 @@ class Breaker:
     def _begin(self) -> None:
         self._window = Window(self.policy.window, self.policy.window_calls)
         self._streak = 0  # failures in a row
+        self._down = 0  # those that need no figures, in a row
         self._probing: dict[int, float] = {}  # permit number → when its place is given to another
         self._proved = 0
+        self._spare: list[str] = []  # granted, and no call has it yet
+        self._used: dict[int, str] = {}  # permit number → the grant that its call runs under
 
     def state(self, now: float) -> State:
         """Return the state at `now`."""
@@ -238,6 +171,8 @@ class Breaker:
             return 0
         if self._state is not State.HALF_OPEN:
             return UNLIMITED
+        if self.shared:
+            return len(self._spare)
         wanted = min(self.policy.probes, self.policy.successes - self._proved)
         return max(0, wanted - len(self._probing))
 
@@ -246,6 +181,9 @@ class Breaker:
         if not self.room(now):
             return None
         self._number += 1
+        if self._state is State.HALF_OPEN and self.shared:
+            grant = self._used[self._number] = self._spare.pop()
+            return Permit(self._generation, self._number, grant)
         if self._state is State.HALF_OPEN:
             self._probing[self._number] = now + self.policy.probe_life
         return Permit(self._generation, self._number)
@@ -260,22 +198,92 @@ class Breaker:
         if permit.generation != self._generation:
             return None
         self._probing.pop(permit.number, None)
+        self._used.pop(permit.number, None)
         if outcome is Outcome.NOTHING or self._state is State.DISABLED:
             return None
-        failed, slow = outcome is Outcome.FAILURE, took >= self.policy.slow_after
+        failed, slow = outcome is not Outcome.SUCCESS, took >= self.policy.slow_after
         self._window.add(now, failed=failed, slow=slow)
         self._streak = self._streak + 1 if failed else 0
+        self._down = self._down + 1 if outcome is Outcome.DOWN else 0
         if self._state is State.HALF_OPEN:
-            return self._judge(now, failed=failed, slow=slow)
+            return self._judge(permit, now, failed=failed, slow=slow)
         reason = self._excess()
-        return self._move(Event.TRIP, reason, now) if reason else None
+        if not reason or self._state is not State.CLOSED:
+            return None
+        most = self.policy.consecutive_failures
+        hard, down = most is not None and self._down >= most, self._down
+        self._find(Act.TRIP, reason, hard=hard)
+        move = self._move(Event.TRIP, reason, now)
+        self._down = down  # should the figures be overruled, what is beyond them still counts
+        return move
+
+    # --- what it shares
+
+    def _find(self, act: Act, reason: str, *, hard: bool = False, grant: str = "") -> None:
+        if self.shared:
+            self.findings.append(Finding(act, self.told, reason, hard, grant))
+
+    def follow(self, record: Circuit, now: float) -> Transition | None:
+        """Stand as the record of all workers does; return the move that was, if any.
+
+        What was counted before a move that this worker did not know of says nothing of the time after it.
+        """
+        self._proved = record.proved if record.state is State.HALF_OPEN else 0
+        if record.generation == self.told:
+            return None
+        self._pass_time(now)
+        self.told = record.generation
+        self.findings = [found for found in self.findings if found.generation == self.told]
+        return self._stand(record, now)
+
+    def overruled(self, record: Circuit, now: float) -> Transition | None:
+        """Go back to where the record stands: a trip of this worker's was refused there."""
+        down = self._down
+        move = self._stand(record, now)
+        self._down = down
+        return move
+
+    def _stand(self, record: Circuit, now: float) -> Transition | None:
+        before, self._state = self._state, record.state
+        self._generation = max(self._generation + 1, record.generation)
+        self._since = now - max(0, record.now_ms - record.since_ms) / 1000
+        self._reason = record.reason
+        self._wait = record.wait_ms / 1000
+        self._open_until = now + (record.open_until_ms - record.now_ms) / 1000
+        self._begin()
+        self._proved = record.proved
+        if before is self._state:
+            return None
+        event = next((event for event, after in MOVES[before].items() if after is self._state), Event.RESET)
+        self.last = Transition(self._generation, before, event, self._state, now, record.reason)
+        return self.last
+
+    def grant(self, grants: tuple[str, ...], fresh: tuple[str, ...] = ()) -> None:
+        """Hold no other grants than these: `fresh` ones, and those that no call has yet, admit a probe each.
+
+        One whose call has ended meanwhile is neither.
+        """
+        if self._state is State.HALF_OPEN:
+            self._spare = [name for name in grants if name in self._spare or name in fresh]
+
+    @property
+    def spare(self) -> tuple[str, ...]:
+        """Grants that no call has yet."""
+        return tuple(self._spare)
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """Grants under which calls run."""
+        return tuple(self._used.values())
+
+    # --- by hand
 
     def force(self, state: State, reason: str, now: float) -> Transition:
         """Go to FORCED_OPEN, DISABLED or METRICS_ONLY and stay there until `reset`.
 
         Raises ValueError for the other states, which only calls and time lead to.
         """
-        for event, target in _BY_HAND.items():
+        for event, target in BY_HAND.items():
             if target is state and event is not Event.RESET:
                 return self._must(event, reason, now)
         raise ValueError(f"{state} cannot be forced; forced_open, disabled and metrics_only can")
@@ -306,7 +314,7 @@ class Breaker:
             failures=self._window.failures,
             slow=self._window.slow,
             consecutive_failures=self._streak,
-            probing=len(self._probing),
+            probing=len(self._probing) + len(self._used),
             proved=self._proved,
         )
 
@@ -316,12 +324,19 @@ class Breaker:
         if self._probing:
             self._probing = {number: end for number, end in self._probing.items() if now < end}
 
-    def _judge(self, now: float, *, failed: bool, slow: bool) -> Transition | None:
+    def _judge(self, permit: Permit, now: float, *, failed: bool, slow: bool) -> Transition | None:
+        bad = ""
         if failed:
-            return self._move(Event.DISPROVED, "a probe failed", now)
-        if slow and self.policy.slow_rate is not None:
-            return self._move(Event.DISPROVED, "a probe was slow", now)
+            bad = "a probe failed"
+        elif slow and self.policy.slow_rate is not None:
+            bad = "a probe was slow"
+        if bad:
+            self._find(Act.DISPROVE, bad, grant=permit.grant)
+            return self._move(Event.DISPROVED, bad, now)
         self._proved += 1
+        if self.shared:  # others probe too: the record knows how many have succeeded
+            self._find(Act.PROVE, "a probe succeeded", grant=permit.grant)
+            return None
         if self._proved < self.policy.successes:
             return None
         return self._move(Event.PROVED, f"{self._proved} probes succeeded", now)

@@ -1,9 +1,9 @@
-"""Hears what the fabric tells this worker: cancels of what it runs.
+"""Hears what the fabric tells this worker: cancels of what it runs, and that its server's breaker moved.
 
 One connection waits on the control streams of all pools, or one each on a Cluster. Whatever is not held
 here is ignored, so a stream is read from its start and an entry that is read twice does no harm.
 
-Above stands the runner, which is told. Below: the store. It must never end a delivery itself.
+Above stand the runner and the accord, which are told. Below: the store. It must never end a delivery itself.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class Control:
         bindings: Sequence[Binding],
         *,
         on_cancel: Callable[[str, str], object],
+        on_breaker: Callable[[], object],
         patience: Patience,
     ) -> None:
         self._store = store
@@ -37,6 +38,7 @@ class Control:
             store.keys(binding.capability).control(binding.identity.worker): binding for binding in bindings
         }
         self._on_cancel = on_cancel
+        self._on_breaker = on_breaker
         self._patience = patience
         self._positions = dict.fromkeys(self._bindings, "0")
         self._incarnations = dict.fromkeys(self._bindings, "")
@@ -72,3 +74,5 @@ class Control:
         if fields.get(b"kind") == b"cancel":
             request_id, entry = fields.get(b"id", b""), fields.get(b"entry", b"")
             self._on_cancel(request_id.decode(errors="replace"), entry.decode(errors="replace"))
+        elif fields.get(b"kind") == b"breaker":  # what it says is asked for, so that an old one does no harm
+            self._on_breaker()

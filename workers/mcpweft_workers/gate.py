@@ -79,6 +79,10 @@ class Gate:
         if move is not None or self.breaker.state(self._clock()) is State.HALF_OPEN:
             self._tell()
 
+    def changed(self) -> None:
+        """Look at the breaker anew: somebody has moved it."""
+        self._tell()
+
     def _tell(self) -> None:
         self._watch_breaker()
         for listener in self._listeners:

@@ -44,6 +44,8 @@ class Pulse:
     """Whether it would take work."""
     load: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Figures for status and the coordinator."""
+    home: str = ""
+    """The pool in which the record of the server's breaker lies."""
 
 
 class Heartbeat:
@@ -58,6 +60,7 @@ class Heartbeat:
         dead_after: float,
         clock: Callable[[], float],
         on_lost: Callable[[str, Reader], None],
+        on_breaker: Callable[[int], None],
     ) -> None:
         self.lag = 0.0
         """Seconds that the main loop took, or has been taking, to answer."""
@@ -67,6 +70,8 @@ class Heartbeat:
         self._dead_after = dead_after
         self._clock = clock
         self._on_lost = on_lost
+        self._on_breaker = on_breaker
+        self._generation = 0
         self._pulse = take_pulse()
         self._asked: float | None = None
         self._main: asyncio.AbstractEventLoop | None = None
@@ -157,20 +162,32 @@ class Heartbeat:
         usable_ms = round(3000 * self._dead_after) if usable else 0
         load = pack({**pulse.load, "usable": usable, "lag_ms": round(lag * 1000, 1)})
         told = await asyncio.gather(
-            *(self._tell(store, name, reader, usable_ms, load) for name, reader in pulse.readers.items())
+            *(
+                self._tell(store, name, reader, usable_ms, load, home=name == pulse.home)
+                for name, reader in pulse.readers.items()
+            )
         )
         return all(told)
 
-    async def _tell(self, store: Store, capability: str, reader: Reader, usable_ms: int, load: bytes) -> bool:
+    async def _tell(
+        self, store: Store, capability: str, reader: Reader, usable_ms: int, load: bytes, *, home: bool
+    ) -> bool:
         try:
-            word = await store.beat(capability, reader, usable_ms, load)
+            beaten = await store.beat(capability, reader, usable_ms, load, home=home)
         except McpweftError as error:
             event(logging.DEBUG, "beat without an answer", pool=capability, error=str(error))
             return False
         except Exception as error:  # noqa: BLE001  # the store's own fault; a worker that stops beating is dead
             event(logging.ERROR, "beat failed", pool=capability, error=str(error))
             return False
-        if word in {Word.WIPED, Word.UNKNOWN} and self._main is not None:
-            with suppress(RuntimeError):
-                self._main.call_soon_threadsafe(self._on_lost, capability, reader)
+        if beaten.word in {Word.WIPED, Word.UNKNOWN}:
+            self._pass_on(self._on_lost, capability, reader)
+        elif beaten.generation is not None and beaten.generation != self._generation:
+            self._generation = beaten.generation
+            self._pass_on(self._on_breaker, beaten.generation)
         return True
+
+    def _pass_on(self, told: Callable[..., None], *what: object) -> None:
+        if self._main is not None:
+            with suppress(RuntimeError):  # the main loop has ended; so will this
+                self._main.call_soon_threadsafe(told, *what)

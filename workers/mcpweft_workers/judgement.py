@@ -13,6 +13,7 @@ Above stands the runner. It must never know how a settlement travels.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from mcpweft_schemas.errors import InvalidArgumentsError
@@ -22,6 +23,8 @@ from mcpweft_workers.breaker import Outcome
 from mcpweft_workers.failure import CallFailed, Cause
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mcpweft_schemas.wire import Delivery
     from mcpweft_workers.tool import Answer
 
@@ -48,6 +51,18 @@ WORKER_DIED = "WORKER_DIED"
 """The cause of a delivery whose worker's process ended."""
 
 
+WEIGHTS: Mapping[str, Outcome] = MappingProxyType(
+    {
+        Cause.SERVER_DIED: Outcome.DOWN,
+        Cause.CONNECTION_FAILED: Outcome.DOWN,
+        Cause.SESSION_LOST: Outcome.DOWN,
+        Cause.ATTEMPT_TIMEOUT: Outcome.FAILURE,
+        Cause.PROTOCOL: Outcome.FAILURE,
+    }
+)
+"""What a cause, or TOOL_ERROR, says of the server, by default. A failure that is not here says nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """How a delivery ends and what its call said about the server."""
@@ -58,9 +73,16 @@ class Judgement:
     """A code or a cause, for logs and metrics."""
 
 
-def answered(delivery: Delivery, answer: Answer, server: str, most: int) -> Judgement:
+def answered(
+    delivery: Delivery,
+    answer: Answer,
+    server: str,
+    most: int,
+    weights: Mapping[str, Outcome] = WEIGHTS,
+) -> Judgement:
     """Judge an answer; one whose body takes over `most` bytes, or cannot travel, is refused truthfully."""
     code = Code.TOOL_ERROR if answer.is_error else Code.OK
+    booked = weights.get(code, Outcome.SUCCESS)
     try:
         body = pack_answer(answer.content, answer.structured, is_error=answer.is_error)
     except InvalidArgumentsError as error:
@@ -76,10 +98,17 @@ def answered(delivery: Delivery, answer: Answer, server: str, most: int) -> Judg
         )
         body = pack_problem(what, _ADVICE[Cause.TOO_LARGE])
     settlement = _settlement(delivery, "done", code, Executed.YES, body, service_ms=answer.service_ms)
-    return Judgement(settlement, Outcome.SUCCESS, code)
+    return Judgement(settlement, booked, code)
 
 
-def failed(delivery: Delivery, failure: CallFailed, backoff_ms: int, *, cut_short: bool) -> Judgement:
+def failed(
+    delivery: Delivery,
+    failure: CallFailed,
+    backoff_ms: int,
+    *,
+    cut_short: bool,
+    weights: Mapping[str, Outcome] = WEIGHTS,
+) -> Judgement:
     """Judge a call without an answer. `cut_short`: the deadline left it less than an attempt's time."""
     what = failure.message
     tail = failure.stderr_tail.strip()
@@ -95,7 +124,8 @@ def failed(delivery: Delivery, failure: CallFailed, backoff_ms: int, *, cut_shor
     late = failure.cause is Cause.ATTEMPT_TIMEOUT and cut_short
     settlement = _settlement(delivery, "retry", failure.cause, failure.executed, body, backoff_ms=backoff_ms)
     # A request that came late says nothing of the server.
-    return Judgement(settlement, Outcome.NOTHING if late else Outcome.FAILURE, failure.cause)
+    booked = Outcome.NOTHING if late else weights.get(failure.cause, Outcome.NOTHING)
+    return Judgement(settlement, booked, failure.cause)
 
 
 def refused(delivery: Delivery, what: str, advice: str) -> Judgement:

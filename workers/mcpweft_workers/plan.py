@@ -14,14 +14,18 @@ from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from mcpweft_schemas.config.sections import BreakerKind
+from mcpweft_schemas.config.sections import BreakerKind, FailureKind
 from mcpweft_schemas.config.server import State
 from mcpweft_schemas.errors import InvalidConfigError
+from mcpweft_schemas.outcome import Code
 from mcpweft_schemas.packing import pack
 from mcpweft_schemas.slug import slug, slugs
 from mcpweft_schemas.sweeper import Policy as SweepPolicy
 from mcpweft_workers.binding import Identity
-from mcpweft_workers.breaker import Policy
+from mcpweft_workers.breaker import Outcome
+from mcpweft_workers.failure import Cause
+from mcpweft_workers.judgement import WEIGHTS
+from mcpweft_workers.policy import Policy
 from mcpweft_workers.runner import Rules
 from mcpweft_workers.spec import MIB, ServerSpec
 
@@ -39,6 +43,15 @@ _ERAS: dict[str, Literal["auto", "legacy", "2026-07-28"]] = {
     "auto": "auto",
     "legacy": "legacy",
     "2026-07-28": "2026-07-28",
+}
+
+
+_CAUSES: dict[FailureKind, tuple[str, ...]] = {
+    FailureKind.DIED: (Cause.SERVER_DIED,),
+    FailureKind.UNREACHABLE: (Cause.CONNECTION_FAILED, Cause.SESSION_LOST),
+    FailureKind.TIMEOUT: (Cause.ATTEMPT_TIMEOUT,),
+    FailureKind.PROTOCOL: (Cause.PROTOCOL,),
+    FailureKind.TOOL_ERROR: (Code.TOOL_ERROR,),
 }
 
 
@@ -162,6 +175,11 @@ def _rules(config: Config, server: ServerConfig) -> Rules:
         inline_result=config.worker.inline_result,
         backoff=config.call.backoff,
         backoff_max=config.call.backoff_max,
+        weights={
+            cause: WEIGHTS.get(cause, Outcome.FAILURE)
+            for kind in config.breaker.failures
+            for cause in _CAUSES[kind]
+        },
     )
 
 

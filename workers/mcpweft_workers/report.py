@@ -40,6 +40,8 @@ class Report:
     session: Session
     vigil: Vigil
     bindings: Mapping[str, Binding]
+    home: str
+    """The pool in which the record of the server's breaker lies."""
     settlers: Mapping[str, Settler]
     metrics: Metrics
     herald: Herald
@@ -74,7 +76,7 @@ class Report:
             **self.runner.counts,
         }
         known = {name: reader for name, reader in readers.items() if reader is not None}
-        return Pulse(known, self.usable, load)
+        return Pulse(known, self.usable, load, self.home)
 
     def readiness(self) -> Mapping[str, Any]:
         """Return what /readyz says."""

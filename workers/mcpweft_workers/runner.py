@@ -63,6 +63,8 @@ class Rules:
     inline_result: int
     backoff: float
     backoff_max: float
+    weights: Mapping[str, Outcome]
+    """What a cause says of the server, for its breaker."""
 
 
 @dataclass(slots=True, eq=False)
@@ -254,12 +256,15 @@ class Runner:
     def _failed(self, run: Run, failure: CallFailed) -> Judgement:
         cut_short = False
         if failure.cause is Cause.ATTEMPT_TIMEOUT:
-            self.timed_out_at = self._clock()
+            if run.sent:  # what was over before it was sent says nothing of the server
+                self.timed_out_at = self._clock()
             cut_short = run.timeout < self._own_timeout(run.delivery)
         rules = self._means.rules
         chance = jittered(self._rng, run.delivery.attempt - 1, rules.backoff, rules.backoff_max)
         backoff = max(chance, rules.backoff * HEAD_START)
-        return judgement.failed(run.delivery, failure, round(backoff * 1000), cut_short=cut_short)
+        return judgement.failed(
+            run.delivery, failure, round(backoff * 1000), cut_short=cut_short, weights=rules.weights
+        )
 
     def _own_timeout(self, delivery: Delivery) -> float:
         asked = delivery.attempt_timeout_ms / 1000
@@ -290,7 +295,8 @@ class Runner:
             meta=_meta(delivery),
         )
         self.heard_at = self._clock()
-        return judgement.answered(delivery, answer, self._means.server, self._means.rules.max_result)
+        rules = self._means.rules
+        return judgement.answered(delivery, answer, self._means.server, rules.max_result, rules.weights)
 
     def _hearing(
         self, heard: Callable[[float, float | None, str | None], None]

@@ -20,13 +20,21 @@ if TYPE_CHECKING:
 class Slots:
     """A ledger: limit = free + reserved + running, unless the limit was lowered under what is in use."""
 
-    def __init__(self, limit: int, weights: Mapping[str, float], allowed: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        limit: int,
+        weights: Mapping[str, float],
+        allowed: Callable[[], int],
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Make a ledger. `on_change` hears that slots are asked for in vain, and that some were not used."""
         self.limit = limit
         self.running = 0
         """Calls under way."""
         self.reserved = 0
         """Dealt to a fetcher, and no request has come for them yet."""
         self._allowed = allowed
+        self._on_change = on_change
         least = min(weights.values())
         self._quantum = {name: weight / least for name, weight in weights.items()}
         self._ring = list(weights)
@@ -40,6 +48,11 @@ class Slots:
     def free(self) -> int:
         """Slots that nobody has."""
         return max(0, self.limit - self.running - self.reserved)
+
+    @property
+    def asked(self) -> bool:
+        """Whether somebody waits for slots."""
+        return not self._closed and any(not asked.done() for asked in self._asking.values())
 
     @property
     def open(self) -> bool:
@@ -65,6 +78,7 @@ class Slots:
         asked: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._asking[capability] = asked
         self.poke()
+        self._on_change()
         try:
             return await asked
         except asyncio.CancelledError:
@@ -89,6 +103,7 @@ class Slots:
         self.reserved -= unused
         if unused:
             self.poke()
+            self._on_change()
 
     def resize(self, limit: int) -> None:
         """Change the limit; calls over it run to their end."""

@@ -3,6 +3,7 @@
     Heartbeat (thread) ─────────────▶ store ◀─────────── Settler (a pool)
     Control (cancels) ──▶ Runner ──────────────────────────▲
     Fetcher (a pool) ──▶ Slots ─ Gate ─ Breaker ─▶ Runner ─┘──▶ Session ──▶ MCP server
+                                          └─ Accord: the breaker as all of the server's workers share it
     Binding (a pool: registered as whom)        Vigil, Share, Tenancy, Sweeper (standby), Herald (events)
 
 Teardown, in this order, whatever began it:
@@ -23,6 +24,7 @@ import logging
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
+from mcpweft_schemas.circuit import home_of
 from mcpweft_schemas.connect import Link, StoreUnreachableError
 from mcpweft_schemas.errors import McpweftError
 from mcpweft_schemas.event import Kind
@@ -30,6 +32,7 @@ from mcpweft_schemas.herald import Herald
 from mcpweft_schemas.store import Store
 from mcpweft_schemas.sweeper import Sweeper
 from mcpweft_schemas.word import Word
+from mcpweft_workers.accord import Accord
 from mcpweft_workers.backoff import Patience
 from mcpweft_workers.binding import Binding
 from mcpweft_workers.breaker import Breaker
@@ -92,13 +95,15 @@ class Worker:
         self.news = News(plan.identity, self.herald.tell)
         self.session = Session(plan.spec, rng=rng, on_state=self._on_state, on_tools=self._on_tools)
         loop = asyncio.get_running_loop()
-        self.gate = Gate(Breaker(plan.breaker, rng, clock()), clock, loop, self._on_breaker)
+        breaker = Breaker(plan.breaker, rng, clock(), shared=True)
+        self.gate = Gate(breaker, clock, loop, self._on_breaker)
         self.gate.close("session", "connecting to the server")
         self.gate.close("tools", "the pool does not know the server's tools yet")
         # What is shared is taken once it is known who shares it.
         slots = 0 if plan.shares else plan.concurrency
-        self.slots = Slots(slots, dict.fromkeys(plan.capabilities, 1.0), self.gate.room)
+        self.slots = Slots(slots, dict.fromkeys(plan.capabilities, 1.0), self.gate.room, self._on_slots)
         self._bindings = {name: self._bind(name, epoch) for name in plan.capabilities}
+        self._accord = self._make_accord(epoch)
         self._settlers = {name: self._settler(binding) for name, binding in self._bindings.items()}
         self._progress = Progress(clock, self.metrics.told)
         self.runner = self._make_runner()
@@ -116,6 +121,7 @@ class Worker:
             dead_after=plan.dead_after,
             clock=clock,
             on_lost=self._on_lost,
+            on_breaker=self._accord.heard,
         )
         self.gate.listen(self._on_gate)
 
@@ -135,6 +141,17 @@ class Worker:
             patience=self._patience(),
             epoch=epoch,
             tell=self.news.of_pool,
+        )
+
+    def _make_accord(self, epoch: int) -> Accord:
+        return Accord(
+            self._bindings[home_of(self.plan.capabilities)],
+            self.gate,
+            self.slots,
+            patience=self._patience(),
+            clock=self._clock,
+            rng=self._rng,
+            epoch=epoch,
         )
 
     def _settler(self, binding: Binding) -> Settler:
@@ -172,6 +189,7 @@ class Worker:
             session=self.session,
             vigil=self.vigil,
             bindings=self._bindings,
+            home=home_of(self.plan.capabilities),
             settlers=self._settlers,
             metrics=self.metrics,
             herald=self.herald,
@@ -223,6 +241,7 @@ class Worker:
         yield "progress", self._progress.run()
         yield "events", self.herald.run()
         yield "vigil", self.vigil.run()
+        yield "accord", self._accord.run()
         for binding in bindings:
             yield f"binding {binding.capability}", binding.run()
             yield f"settler {binding.capability}", self._settlers[binding.capability].run()
@@ -235,7 +254,13 @@ class Worker:
             yield "standby", self._stand_by()
 
     def _control(self, bindings: list[Binding]) -> Control:
-        return Control(self.store, bindings, on_cancel=self.runner.cancel, patience=self._patience())
+        return Control(
+            self.store,
+            bindings,
+            on_cancel=self.runner.cancel,
+            on_breaker=self._accord.heard,
+            patience=self._patience(),
+        )
 
     def _endpoint(self, port: int) -> Endpoint:
         return Endpoint(
@@ -362,6 +387,9 @@ class Worker:
         )
         self.metrics.moved(move.after.value)
         self.news.breaker(move)
+
+    def _on_slots(self) -> None:
+        self._accord.look()
 
     def _on_gate(self) -> None:
         self.slots.poke()

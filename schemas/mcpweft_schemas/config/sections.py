@@ -43,6 +43,21 @@ class BreakerKind(StrEnum):
     """The last `count` outcomes."""
 
 
+class FailureKind(StrEnum):
+    """What the breaker of a server may count as its failure."""
+
+    DIED = "died"
+    """The server's process ended with the call in flight."""
+    UNREACHABLE = "unreachable"
+    """There was no connection, it broke, or the server forgot the session."""
+    TIMEOUT = "timeout"
+    """No answer within the attempt's time; a deadline that passed in the queue never counts."""
+    PROTOCOL = "protocol"
+    """The server answered with a protocol error, or what is no valid answer."""
+    TOOL_ERROR = "tool_error"
+    """A tool answered that it failed."""
+
+
 _SCHEMES = (
     "redis",
     "rediss",
@@ -209,6 +224,11 @@ class BreakerConfig(Section):
         default=None, description="A call that took so long, or longer, is slow. Unset: none is."
     )
     slow_rate: Share = Field(default=0.5, description="Opens when this part of the window was slow, or more.")
+    failures: tuple[FailureKind, ...] = Field(
+        default=(FailureKind.DIED, FailureKind.UNREACHABLE, FailureKind.TIMEOUT, FailureKind.PROTOCOL),
+        description="What counts as a failure: `died`, `unreachable`, `timeout`, `protocol`, `tool_error`. "
+        "A deadline that passed in the queue never does.",
+    )
     recovery: Duration = Field(default=60.0, description="Time open, before probes are let through.")
     probes: Count = Field(
         default=3, description="Probes let through half open; when all of them succeed, it closes."
