@@ -60,6 +60,12 @@ class WorkerView:
     state: str | None
     """Of its MCP session."""
     breaker: str | None
+    health: str | None
+    """Of its server: healthy, degraded, unhealthy, initializing or draining."""
+    ping_ms: float | None
+    """What the last check of the idle server took."""
+    service_ms: float | None
+    """What the server takes for a call, of late."""
     reason: str | None
     """Why it takes no work."""
     ok: int | None
@@ -260,6 +266,9 @@ def _worker(status: PoolStatus, name: str) -> WorkerView:
         slots=load.get("slots"),
         state=load.get("state"),
         breaker=load.get("breaker"),
+        health=load.get("health"),
+        ping_ms=load.get("ping_ms"),
+        service_ms=load.get("service_ms"),
         reason=load.get("reason"),
         ok=load.get("ok"),
         errors=load.get("errors"),

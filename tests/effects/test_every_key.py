@@ -15,6 +15,7 @@ import pytest
 from mcpweft_schemas.config.shape import keys
 
 TESTS = Path(__file__).parents[1]
+HEALTH = "workers/test_health.py::"
 LAUNCHER = "coordinator/test_launcher.py::"
 
 EFFECTS: dict[str, str] = {
@@ -60,6 +61,9 @@ EFFECTS: dict[str, str] = {
     "breaker.failures": "test_what_counts_as_a_failure_is_told",
     "breaker.recovery": "test_it_stays_open_for_its_time",
     "breaker.probes": "test_so_many_probes_go_and_must_succeed",
+    "breaker.check_every": HEALTH + "test_a_beat_tells_the_health_and_the_times_of_pings_and_calls_apart",
+    "breaker.unhealthy_after": HEALTH
+    + "test_an_idle_server_that_answers_no_check_is_unhealthy_and_connected_anew",
     "coordinator.lease": "test_a_leader_leads_for_its_lease_and_renews_it_in_time",
     "coordinator.sweep": "test_a_leader_looks_as_often_as_it_is_told",
     "coordinator.control_url": "test_scheduled_duties_run_on_the_control_store",

@@ -84,6 +84,7 @@ class Metrics:
         self._breaker = gauge("breaker_open", "1 while the breaker admits nothing, 0.5 half open, else 0.")
         self._connects = gauge("server_connects", "Connections to the server that came up since the start.")
         self._lag = gauge("loop_lag_seconds", "How long the main loop took to answer the heartbeat.")
+        self._ping = gauge("ping_seconds", "What the last check of the idle server took; none before that.")
         self._unsettled = gauge("unsettled", "Settlements that the store has not answered yet.")
         self._dropped = gauge("events_dropped", "Events of the fleet that were not told since the start.")
         self._moves = Counter(
@@ -137,8 +138,11 @@ class Metrics:
         lag: float,
         unsettled: int,
         dropped: int,
+        ping_ms: float | None,
     ) -> None:
         """Set the gauges."""
+        if ping_ms is not None:
+            self._ping.labels(self._server).set(ping_ms / 1000)
         for gauge, value in (
             (self._slots, slots),
             (self._busy, busy),

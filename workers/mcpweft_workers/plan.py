@@ -71,6 +71,9 @@ class Plan:
     is_safe: Callable[[Tool], bool]
     rules: Rules
     breaker: Policy
+    check_every: float
+    unhealthy_after: int
+    """Checks that must fail in a row."""
     pool_settings: Mapping[str, Any]
     heartbeat: float
     dead_after: float
@@ -127,6 +130,8 @@ def draw_up(
         is_safe=lambda tool: _is_safe(server, tool),
         rules=_rules(config, server),
         breaker=_breaker(config.breaker),
+        check_every=config.breaker.check_every,
+        unhealthy_after=config.breaker.unhealthy_after,
         pool_settings=_pool_settings(config.queue),
         heartbeat=config.worker.heartbeat,
         dead_after=config.worker.dead_after,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mcpweft_workers.breaker import State
+from mcpweft_workers.health import Health, Signs, health_of
 from mcpweft_workers.heartbeat import Pulse
 from mcpweft_workers.session import SessionState
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from mcpweft_schemas.herald import Herald
     from mcpweft_workers.binding import Binding
+    from mcpweft_workers.check import Check
     from mcpweft_workers.gate import Gate
     from mcpweft_workers.metrics import Metrics
     from mcpweft_workers.runner import Runner
@@ -39,6 +41,7 @@ class Report:
     runner: Runner
     session: Session
     vigil: Vigil
+    check: Check
     bindings: Mapping[str, Binding]
     home: str
     """The pool in which the record of the server's breaker lies."""
@@ -62,6 +65,21 @@ class Report:
     def _state(self) -> str:
         return SessionState.DEGRADED.value if self.vigil.hung else self.session.state.value
 
+    @property
+    def health(self) -> Health:
+        """How the server is."""
+        return health_of(
+            Signs(
+                draining=self.draining(),
+                connects=self.session.connects,
+                session=self.session.state,
+                breaker=self.gate.breaker.state(self.clock()),
+                hung=self.vigil.hung,
+                failed_checks=self.check.failed,
+                unhealthy_after=self.check.unhealthy_after,
+            )
+        )
+
     def pulse(self) -> Pulse:
         """Return what a beat carries."""
         readers = {name: binding.reader for name, binding in self.bindings.items()}
@@ -70,6 +88,9 @@ class Report:
             "slots": self.slots.limit,
             "state": self._state,
             "breaker": self.gate.breaker.state(self.clock()).value,
+            "health": self.health.value,
+            "ping_ms": _rounded(self.check.ping_ms),
+            "service_ms": _rounded(self.runner.service_ms),
             "reason": (self.gate.reason or self.session.reason)[:_LONGEST],
             "draining": self.draining(),
             "restarts": max(0, self.session.connects - 1),
@@ -96,7 +117,12 @@ class Report:
             breaker=_SHUT.get(self.gate.breaker.state(self.clock()), 0.0),
             connects=self.session.connects,
             lag=lag,
+            ping_ms=self.check.ping_ms,
             unsettled=self.backlog,
             dropped=self.herald.dropped,
         )
         return self.metrics.text()
+
+
+def _rounded(ms: float | None) -> float | None:
+    return None if ms is None else round(ms, 1)

@@ -49,6 +49,8 @@ HEAD_START = 0.1
 
 _CALL = b"tools/call"  # the one method there is
 
+LATEST = 0.2
+"""The part that the latest answer's time has in the figure of them."""
 EARLY = 1000
 """Cancels of what is not here that are remembered, the newest ones."""
 
@@ -111,6 +113,8 @@ class Runner:
         """When the server last gave a sign of life."""
         self.timed_out_at = float("-inf")
         """When an attempt last timed out."""
+        self.service_ms: float | None = None
+        """What the server took for an answer, of late; None while there is none."""
         self.counts = {"ok": 0, "errors": 0, "retried": 0}
         self._means = means
         self._clock = clock
@@ -215,6 +219,9 @@ class Runner:
         delivery, settlement = run.delivery, judged.settlement
         good = judged.outcome in {Code.OK, Code.TOOL_ERROR}
         self.counts["retried" if settlement.how == "retry" else "ok" if good else "errors"] += 1
+        if (took_ms := settlement.service_ms) is not None:
+            before = took_ms if self.service_ms is None else self.service_ms
+            self.service_ms = before + LATEST * (took_ms - before)
         pool = run.binding.capability
         self._means.metrics.ended(pool, delivery.klass, judged.outcome)
         self._means.metrics.served(pool, judged.outcome, took, settlement.service_ms, len(settlement.body))

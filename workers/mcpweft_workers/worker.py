@@ -4,7 +4,7 @@
     Control (cancels) ──▶ Runner ──────────────────────────▲
     Fetcher (a pool) ──▶ Slots ─ Gate ─ Breaker ─▶ Runner ─┘──▶ Session ──▶ MCP server
                                           └─ Accord: the breaker as all of the server's workers share it
-    Binding (a pool: registered as whom)        Vigil, Share, Tenancy, Sweeper (standby), Herald (events)
+    Binding (a pool: registered as whom)        Vigil, Check, Share, Tenancy, Sweeper (standby), Herald (events)
 
 Teardown, in this order, whatever began it:
     1. no more pulling: gate and slots close, each fetcher ends once its fetch is answered, the rest goes back
@@ -37,6 +37,7 @@ from mcpweft_workers.backoff import Patience
 from mcpweft_workers.binding import Binding
 from mcpweft_workers.breaker import Breaker
 from mcpweft_workers.catalog import Catalog
+from mcpweft_workers.check import Check
 from mcpweft_workers.control import Control
 from mcpweft_workers.endpoint import Endpoint
 from mcpweft_workers.fetcher import Fetcher
@@ -112,6 +113,7 @@ class Worker:
             self.session, self.runner, self.gate, hung_after=plan.hung_after, clock=clock,
             tell=self.news.of_server,
         )  # fmt: skip
+        self.check = self._make_check()
         self._tenancy = self._make_tenancy()
         self.report = self._make_report()
         self._heart = Heartbeat(
@@ -181,6 +183,16 @@ class Worker:
             clock=self._clock,
         )
 
+    def _make_check(self) -> Check:
+        return Check(
+            self.session,
+            self.runner,
+            self.gate,
+            every=self.plan.check_every,
+            unhealthy_after=self.plan.unhealthy_after,
+            clock=self._clock,
+        )
+
     def _make_report(self) -> Report:
         return Report(
             gate=self.gate,
@@ -188,6 +200,7 @@ class Worker:
             runner=self.runner,
             session=self.session,
             vigil=self.vigil,
+            check=self.check,
             bindings=self._bindings,
             home=home_of(self.plan.capabilities),
             settlers=self._settlers,
@@ -241,6 +254,7 @@ class Worker:
         yield "progress", self._progress.run()
         yield "events", self.herald.run()
         yield "vigil", self.vigil.run()
+        yield "check", self.check.run()
         yield "accord", self._accord.run()
         for binding in bindings:
             yield f"binding {binding.capability}", binding.run()

@@ -157,7 +157,19 @@ def _print(pools: Sequence[PoolView]) -> None:
     print_table(heads, rows, empty="No pool is registered yet: start a worker, or `mcpweft up`.")
     workers = {worker.id: (worker, pool) for pool in pools for worker in pool.workers}
     if workers:
-        titles = ("worker", "server", "in flight", "state", "breaker", "ok", "errors", "why it takes no work")
+        titles = (
+            "worker",
+            "server",
+            "in flight",
+            "health",
+            "state",
+            "breaker",
+            "ping ms",
+            "service ms",
+            "ok",
+            "errors",
+            "why it takes no work",
+        )
         print_table(titles, [_worker(worker) for worker, _ in workers.values()], empty="")
 
 
@@ -167,8 +179,11 @@ def _worker(worker: WorkerView) -> tuple[str, ...]:
         worker.id,
         worker.server,
         f"{_figure(worker.in_flight)} of {_figure(worker.slots)}",
+        worker.health or "?",
         worker.state or "?",
         worker.breaker or "?",
+        _figure(worker.ping_ms),
+        _figure(worker.service_ms),
         _figure(worker.ok),
         _figure(worker.errors),
         "" if worker.usable else reason or "it is silent",

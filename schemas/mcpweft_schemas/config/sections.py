@@ -234,6 +234,14 @@ class BreakerConfig(Section):
         default=3, description="Probes let through half open; when all of them succeed, it closes."
     )
 
+    check_every: Duration = Field(
+        default=10.0,
+        description="How often a server that was idle so long is asked whether it is there.",
+    )
+    unhealthy_after: Count = Field(
+        default=3, description="Failed checks in a row after which it is unhealthy, and is connected anew."
+    )
+
     @model_validator(mode="after")
     def _can_fill(self) -> Self:
         if self.kind is BreakerKind.COUNT and self.count < self.min_calls:
