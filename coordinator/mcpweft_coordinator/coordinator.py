@@ -2,6 +2,7 @@
 
     sweeper      always: leads, or waits to
     registrar    always: declares the configured pools
+    scaler       always: how many workers servers with `min` or `max` should have
     duties       where arq has a store that it can use
     herald       always: tells the fleet what happens
     launcher     where this host runs workers too
@@ -24,8 +25,10 @@ from typing import TYPE_CHECKING, Any
 from mcpweft_coordinator.duties import Duties, control_of
 from mcpweft_coordinator.endpoint import Endpoint
 from mcpweft_coordinator.registrar import Registrar
+from mcpweft_coordinator.scaler import Scaler, ScalingEvent
 from mcpweft_schemas import ident
-from mcpweft_schemas.event import Who
+from mcpweft_schemas.event import Event as News
+from mcpweft_schemas.event import Kind, Who
 from mcpweft_schemas.herald import Herald
 from mcpweft_schemas.sweeper import COORDINATOR, Event, Policy, Sweeper
 from mcpweft_schemas.sweeplog import news
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("mcpweft.coordinator")
 _LAST_WORDS_S = 1.0
+_SCALING = {ScalingEvent.NEEDED: Kind.SCALE_NEEDED, ScalingEvent.DONE: Kind.SCALE_DONE}
 _LOUD = {Event.CUT, Event.DOUBT, Event.FAULT, Event.RECLAIMED, Event.RETIRED}
 
 
@@ -63,6 +67,7 @@ class Coordinator:
         launcher: Launcher | None = None,
         control_url: str | None = None,
         herald: Herald | None = None,
+        on_scaling: Callable[[ScalingEvent, Mapping[str, Any]], None] | None = None,
     ) -> None:
         """Make one.
 
@@ -75,6 +80,7 @@ class Coordinator:
             launcher: The launcher of this host, if it runs workers.
             control_url: A plain Redis for arq; needed where the data is on a Cluster.
             herald: The one that the launcher tells its events to; None: one of its own.
+            on_scaling: Told what is needed and done; told to the fleet where nobody is.
 
         """
         self.launcher = launcher
@@ -84,13 +90,26 @@ class Coordinator:
         self.sweeper = Sweeper(
             store, holder, Policy.of(config), clock=clock, rng=rng, on_event=self._log_event
         )
+        self.scaler = Scaler(
+            store,
+            config,
+            lambda: self.sweeper.term,
+            clock=clock,
+            rng=rng,
+            on_event=on_scaling or self._tell_scaling,
+        )
         self.duties: Duties | None = None
         if (control := control_of(store.link.url, control_url)) is not None:
             self.duties = Duties(store, control, holder, rng)
         self.endpoint: Endpoint | None = None
         if config.coordinator.port is not None:
             self.endpoint = Endpoint(
-                self.sweeper, self.views, self.herald, config.coordinator.host, config.coordinator.port
+                self.sweeper,
+                self.views,
+                lambda: self.scaler.wanted,
+                self.herald,
+                config.coordinator.host,
+                config.coordinator.port,
             )
 
     def views(self) -> tuple[ServerView, ...]:
@@ -112,7 +131,9 @@ class Coordinator:
         async with asyncio.TaskGroup() as tasks:
             lasting = [
                 tasks.create_task(part.run(), name=type(part).__name__)
-                for part in (self.sweeper, self.registrar, self.duties, self.endpoint, self.herald)
+                for part in (
+                    self.sweeper, self.registrar, self.scaler, self.duties, self.endpoint, self.herald,
+                )  # fmt: skip
                 if part is not None
             ]
             try:
@@ -130,3 +151,9 @@ class Coordinator:
         )
         if (told := news(event, values, Who.COORDINATOR, self.holder)) is not None:
             self.herald.tell(told)
+
+    def _tell_scaling(self, event: ScalingEvent, values: Mapping[str, Any]) -> None:
+        LOG.info("workers %s", event.value, extra={"fields": dict(values)})
+        rest = dict(values)
+        server, reason = str(rest.pop("server", "")), str(rest.pop("reason", ""))
+        self.herald.tell(News(_SCALING[event], Who.COORDINATOR, "", server, "", reason, rest))

@@ -1,4 +1,4 @@
-"""The coordinator's port: /healthz (it runs), /readyz (its store answers), /metrics (Prometheus).
+"""The coordinator's port: /healthz, /readyz (its store answers), /metrics (Prometheus), /v1/scaling (JSON).
 
     mcpweft_coordinator_leader                  gauge     1 while this one leads
     mcpweft_coordinator_epoch                   gauge     of its last term
@@ -11,6 +11,8 @@
     mcpweft_coordinator_events_dropped_total    counter   events of the fleet that were not told
     mcpweft_launcher_workers                    gauge     by server: ready for work, of this launcher
     mcpweft_launcher_restarts_total             counter   by server: workers that ended by themselves
+    mcpweft_wanted_workers                      gauge     by server with min or max: workers it should have
+    mcpweft_pool_wanted_workers                 gauge     by pool: the same of all such servers that serve it
 
 Above stands `coordinator`. This module must never change anything.
 """
@@ -19,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 from typing import TYPE_CHECKING
 
@@ -26,27 +29,38 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from mcpweft_coordinator.wanted import by_pool, shown
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from prometheus_client import Metric
 
     from mcpweft_coordinator.view import ServerView
+    from mcpweft_coordinator.wanted import Wanted
     from mcpweft_schemas.herald import Herald
     from mcpweft_schemas.sweeper import Sweeper
 
 LOG = logging.getLogger("mcpweft.coordinator")
 _REQUEST_S = 5.0
 _TEXT = "text/plain; charset=utf-8"
+_JSON = "application/json"
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Gauges(Collector):
-    """Reads the figures off a sweeper and a launcher whenever somebody asks."""
+    """Reads the figures off a sweeper, a launcher and a scaler whenever somebody asks."""
 
-    def __init__(self, sweeper: Sweeper, views: Callable[[], Sequence[ServerView]], herald: Herald) -> None:
+    def __init__(
+        self,
+        sweeper: Sweeper,
+        views: Callable[[], Sequence[ServerView]],
+        wanted: Callable[[], Mapping[str, Wanted]],
+        herald: Herald,
+    ) -> None:
         self._sweeper = sweeper
         self._views = views
+        self._wanted = wanted
         self._herald = herald
 
     def collect(self) -> Iterator[Metric]:
@@ -80,6 +94,22 @@ class Gauges(Collector):
             restarts.add_metric([view.name], view.restarts)
         yield workers
         yield restarts
+        yield from self._scaling()
+
+    def _scaling(self) -> Iterator[Metric]:
+        wanted = self._wanted()
+        servers = GaugeMetricFamily(
+            "mcpweft_wanted_workers", "Workers that a server should have", labels=["server"]
+        )
+        pools = GaugeMetricFamily(
+            "mcpweft_pool_wanted_workers", "Workers that a pool's servers should have", labels=["pool"]
+        )
+        for name, each in wanted.items():
+            servers.add_metric([name], each.wanted)
+        for name, pool in by_pool(wanted).items():
+            pools.add_metric([name], pool["wanted"])
+        yield servers
+        yield pools
 
 
 class Endpoint:
@@ -89,6 +119,7 @@ class Endpoint:
         self,
         sweeper: Sweeper,
         views: Callable[[], Sequence[ServerView]],
+        wanted: Callable[[], Mapping[str, Wanted]],
         herald: Herald,
         host: str,
         port: int,
@@ -98,8 +129,9 @@ class Endpoint:
         self.listening = asyncio.Event()
         self._host = host
         self._sweeper = sweeper
+        self._wanted = wanted
         self._registry = CollectorRegistry()
-        self._registry.register(Gauges(sweeper, views, herald))
+        self._registry.register(Gauges(sweeper, views, wanted, herald))
 
     async def run(self) -> None:
         """Answer until cancelled. Raises OSError where the port is taken."""
@@ -129,12 +161,17 @@ class Endpoint:
         path = rest.split(" ")[0].split("?")[0]
         if method not in {"GET", "HEAD"}:
             return "405 Method Not Allowed", _TEXT, b"GET only\n"
-        if path == "/healthz":
-            return "200 OK", _TEXT, b"ok\n"
-        if path == "/readyz":
-            if self._sweeper.connected:
-                return "200 OK", _TEXT, b"ready\n"
-            return "503 Service Unavailable", _TEXT, b"the store does not answer\n"
-        if path == "/metrics":
-            return "200 OK", _METRICS, generate_latest(self._registry)
-        return "404 Not Found", _TEXT, b"/healthz, /readyz or /metrics\n"
+        found: dict[str, Callable[[], tuple[str, str, bytes]]] = {
+            "/healthz": lambda: ("200 OK", _TEXT, b"ok\n"),
+            "/readyz": self._readiness,
+            "/metrics": lambda: ("200 OK", _METRICS, generate_latest(self._registry)),
+            "/v1/scaling": lambda: ("200 OK", _JSON, json.dumps(shown(self._wanted())).encode()),
+        }
+        if path in found:
+            return found[path]()
+        return "404 Not Found", _TEXT, b"/healthz, /readyz, /metrics or /v1/scaling\n"
+
+    def _readiness(self) -> tuple[str, str, bytes]:
+        if self._sweeper.connected:
+            return "200 OK", _TEXT, b"ready\n"
+        return "503 Service Unavailable", _TEXT, b"the store does not answer\n"

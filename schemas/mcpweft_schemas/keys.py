@@ -113,6 +113,16 @@ class FleetKeys:
         """Stream: what happened in the fleet, the newest `events.keep` or so."""
         return self.prefix + "events"
 
+    @property
+    def wanted(self) -> str:
+        """Hash server → msgpack of how many workers it should have, by the leader. Gone with its TTL."""
+        return self.prefix + "wanted"
+
+    @property
+    def launchers(self) -> str:
+        """Sorted set `<server> <launcher>` → until when that launcher counts as there."""
+        return self.prefix + "launchers"
+
     def lease(self, name: str) -> str:
         """Name the hash of one lease: `lead`, or `server.<name>` for an exclusive server."""
         return f"{self.prefix}lease:{name}"

@@ -157,6 +157,20 @@ class PoolStatus:
     """Worker → what it said of itself when it registered."""
     load: Mapping[str, bytes]
     """Worker → what its last beat said."""
+    due: int = 0
+    """Delayed requests whose time has come."""
+    over: tuple[int, ...] = ()
+    """For each horizon that was asked for: live requests whose time is over by then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Muster:
+    """What a launcher hears."""
+
+    wanted: Mapping[str, bytes]
+    """Server → what the leader says of it; empty where nobody leads."""
+    launchers: tuple[str, ...]
+    """`<server> <launcher>` of all that are there, sorted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,9 +226,9 @@ class Store:
         """Return `<server>/<tool>` → what its worker registered, for a pool with or without workers."""
         return _map(await self.link.run("HGETALL", self.keys(capability).tools))
 
-    async def status(self, capability: str) -> PoolStatus | None:
+    async def status(self, capability: str, horizons_ms: Sequence[int] = ()) -> PoolStatus | None:
         """Return a pool's figures, or None where there is no such pool."""
-        raw = await self._run("status", capability)
+        raw = await self._run("status", capability, *horizons_ms)
         if not raw:
             return None
         waiting = {name: max(0, int(raw[3][i]) - int(raw[4][i])) for i, name in enumerate(Class)}
@@ -222,6 +236,7 @@ class Store:
             capability=capability, now_ms=int(raw[0]), settings=_texts(raw[1]), stat=_texts(raw[2]),
             waiting=waiting, running=sum(int(n) for n in raw[4]), delayed=int(raw[5]), dead=int(raw[6]),
             alive=_scores(raw[7]), usable=_scores(raw[8]), members=_map(raw[9]), load=_map(raw[10]),
+            due=int(raw[11]), over=tuple(int(n) for n in raw[12]),
         )  # fmt: skip
 
     # -- producers -----------------------------------------------------------------------------------------
@@ -375,6 +390,17 @@ class Store:
         """Take or renew a lease (`ttl_ms` 0: give it up). Each new holder has a higher epoch."""
         raw = await script("lease").run(self.link, self.fleet.lease(name), holder, ttl_ms)
         return Lease(Word(raw[0].decode()), int(raw[1]), raw[2].decode(), int(raw[3]))
+
+    async def want(self, epoch: int, wanted: Mapping[str, bytes], ttl_ms: int) -> Word:
+        """Say how many workers servers should have, as a leader: OK or STALE. Repeat freely."""
+        flat = [part for pair in wanted.items() for part in pair]
+        word = await script("want").run(self.link, self.fleet.wanted, epoch, ttl_ms, *flat)
+        return Word(word.decode())
+
+    async def muster(self, launcher: str, servers: Sequence[str], ttl_ms: int) -> Muster:
+        """Be there for `servers` for so long (0: leave), and hear what is wanted. Repeat freely."""
+        raw = await script("muster").run(self.link, self.fleet.launchers, launcher, ttl_ms, *servers)
+        return Muster(_map(raw[0]), tuple(_text(member) for member in raw[1]))
 
     async def seal(self, capability: str, epoch: int) -> Word:
         """Make a leader's epoch known to a pool: OK, STALE or UNKNOWN. Repeat freely."""

@@ -129,6 +129,11 @@ class Sweeper:
         return self._log.figures
 
     @property
+    def term(self) -> Term | None:
+        """The term of leadership that surely lasts at this moment, or None."""
+        return None if self._standby else self._tenure.term
+
+    @property
     def connected(self) -> bool:
         """Whether the store answered the last time."""
         return self._pulse.up

@@ -70,6 +70,10 @@ EFFECTS: dict[str, str] = {
     "coordinator.host": "test_a_coordinator_answers_on_its_host_and_port",
     "coordinator.port": "test_a_coordinator_answers_on_its_host_and_port",
     "events.keep": "test_about_so_many_events_stay",
+    "scaling.up_at": "test_a_server_gets_more_workers_above_that_part_of_its_slots",
+    "scaling.down_at": "test_a_server_gets_fewer_workers_below_that_part_of_its_slots",
+    "scaling.cooldown": "test_a_step_down_waits_for_the_cooldown",
+    "scaling.target_wait": "test_what_waits_longer_than_that_asks_for_workers",
     "servers.<name>.command": "test_its_command_is_run",
     "servers.<name>.args": "test_its_command_gets_its_arguments",
     "servers.<name>.env": "test_it_gets_its_variables_and_no_others",
@@ -82,6 +86,8 @@ EFFECTS: dict[str, str] = {
     "servers.<name>.concurrency": "test_it_runs_so_many_calls_at_once",
     "servers.<name>.workers": LAUNCHER
     + "test_the_wanted_number_of_workers_runs_and_serves_and_the_table_says_so",
+    "servers.<name>.min": "test_a_server_has_so_many_workers_at_least_and_none_where_it_may_sleep",
+    "servers.<name>.max": "test_a_server_has_so_many_workers_at_most",
     "servers.<name>.start": LAUNCHER + "test_a_lazy_server_starts_on_the_first_request",
     "servers.<name>.idle_stop": LAUNCHER
     + "test_idle_workers_are_stopped_and_come_back_with_the_next_request",

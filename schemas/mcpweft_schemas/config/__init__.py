@@ -9,10 +9,11 @@
     breaker       failure_threshold, kind, window, count, min_calls, failure_rate, slow_call, slow_rate,
                   recovery, probes
     coordinator   lease, sweep, control_url, host, port
+    scaling       up_at, down_at, cooldown, target_wait
     servers.*     command, args, env, cwd, url, headers, app, transport, capabilities, concurrency, workers,
-                  start, idle_stop, state, mode, idempotent, trust_annotations, attempt_timeout,
+                  min, max, start, idle_stop, state, mode, idempotent, trust_annotations, attempt_timeout,
                   tool_timeouts, hung_after, disabled; and name, is_idempotent(tool),
-                  timeout_of(tool, otherwise) (not keys)
+                  timeout_of(tool, otherwise), scaled, least, most (not keys)
 
 In the models every time is a float of seconds and every size an int of bytes. Above stand all rooms;
 whoever reads a key has the test that shows its effect. The modules inside: `quantity`, `sections`,
@@ -30,6 +31,7 @@ from mcpweft_schemas.config.sections import (
     Eviction,
     QueueConfig,
     RedisConfig,
+    ScalingConfig,
     WorkerConfig,
 )
 from mcpweft_schemas.config.server import ServerConfig, Start, State, Transport
@@ -44,6 +46,7 @@ __all__ = [
     "Eviction",
     "QueueConfig",
     "RedisConfig",
+    "ScalingConfig",
     "ServerConfig",
     "Start",
     "State",

@@ -20,6 +20,7 @@ from mcpweft_schemas.config.sections import (
     EventsConfig,
     QueueConfig,
     RedisConfig,
+    ScalingConfig,
     WorkerConfig,
 )
 from mcpweft_schemas.config.server import ServerConfig
@@ -53,6 +54,7 @@ class Config(Section):
         default_factory=CoordinatorConfig, description="The control plane."
     )
     events: EventsConfig = Field(default_factory=EventsConfig, description="The fleet's events.")
+    scaling: ScalingConfig = Field(default_factory=ScalingConfig, description="The number of workers.")
     servers: dict[str, ServerConfig] = Field(
         default_factory=dict[str, ServerConfig], description="The MCP servers, by name."
     )

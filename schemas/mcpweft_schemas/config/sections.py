@@ -291,3 +291,30 @@ class CoordinatorConfig(Section):
                 "which is renewed with it: lower sweep or raise lease"
             )
         return self
+
+
+class ScalingConfig(Section):
+    """How the number of workers follows the load, for servers that have `min` or `max`."""
+
+    up_at: Share = Field(
+        default=0.8, description="Part of its slots in use above which a server gets more workers."
+    )
+    down_at: Share = Field(default=0.3, description="The same below which it gets fewer.")
+    cooldown: Duration = Field(
+        default=300.0,
+        description="Least time between two steps up; and how long the load must have been low before a step "
+        "down. The first worker of a server that has none comes at once.",
+    )
+    target_wait: Duration = Field(
+        default=5.0,
+        description="Longest that a request should wait for a worker.",
+    )
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        if self.down_at >= self.up_at:
+            raise ValueError(
+                f"scaling.down_at ({self.down_at:g}) is not below scaling.up_at ({self.up_at:g}), so any "
+                "load would be too high or too low: lower down_at or raise up_at"
+            )
+        return self

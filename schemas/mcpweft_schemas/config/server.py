@@ -126,13 +126,27 @@ class ServerConfig(Section):
         description="Calls that it runs at once. It is the server's: several workers of one URL divide it.",
         json_schema_extra={"default_text": "8 for stdio and app, 16 for http and sse"},
     )
-    workers: int = Field(default=1, ge=0, description="Workers that the launcher keeps for it.")
+    workers: int = Field(
+        default=1,
+        ge=0,
+        description="Workers that each launcher keeps for it, where it has no `min` or `max`.",
+    )
+    min: int | None = Field(
+        default=None,
+        ge=0,
+        description="Workers that the whole fleet has for it at least; 0 lets it sleep. "
+        "With `min` or `max` the number follows the load. Unset, where `max` is set: 1.",
+    )
+    max: Count | None = Field(
+        default=None, description="The same at most. Unset, where `min` is set: as many as `min`, at least 1."
+    )
     start: Start = Field(
         default=Start.EAGER, description="Whether its workers start with the fabric or on the first request."
     )
     idle_stop: Duration | None = Field(
         default=None,
-        description="Idle time after which its workers are stopped until the next request. Unset: never.",
+        description="Idle time after which its workers are stopped until the next request. Unset: never, or "
+        "`scaling.cooldown` with `min = 0`.",
     )
     state: State = Field(
         default=State.NONE,
@@ -168,6 +182,21 @@ class ServerConfig(Section):
     def name(self) -> str:
         """The name it has in the file, as written."""
         return self._name
+
+    @property
+    def scaled(self) -> bool:
+        """Whether the number of its workers follows the load."""
+        return self.min is not None or self.max is not None
+
+    @property
+    def least(self) -> int:
+        """The fewest workers that the fleet has for it, where it is scaled."""
+        return 1 if self.min is None else self.min
+
+    @property
+    def most(self) -> int:
+        """The most workers that the fleet has for it, where it is scaled."""
+        return max(1, self.least) if self.max is None else self.max
 
     def named(self, name: str, capability: str) -> Self:
         """Return this server under its name, serving `capability` if it names none itself."""
@@ -231,5 +260,32 @@ class ServerConfig(Section):
             raise ValueError(
                 f'It is state = "{self.state}", so it runs one worker in the whole fleet: write workers = 1, '
                 'or state = "none" if it may run several times at once'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _scales(self) -> Self:
+        if not self.scaled:
+            return self
+        if "workers" in self.model_fields_set:
+            raise ValueError(
+                "It has workers, and min or max as well: write workers for a fixed number, or the other two"
+            )
+        if self.least > self.most:
+            raise ValueError(f"min ({self.least}) is over max ({self.most}): lower min or raise max")
+        if self.state is not State.NONE and self.most > 1:
+            raise ValueError(
+                f'It is state = "{self.state}", so it runs one worker in the whole fleet: write max = 1, '
+                'or state = "none" if it may run several times at once'
+            )
+        if not self.transport.local and self.most > max(1, self.least):
+            raise ValueError(
+                "The workers of one URL divide its concurrency, so more of them take no more calls: raise "
+                "concurrency, and write max = 1, or workers for a fixed number"
+            )
+        if self.least and (self.start is Start.LAZY or self.idle_stop is not None):
+            key = "idle_stop" if self.idle_stop is not None else 'start = "lazy"'
+            raise ValueError(
+                f"{key} would have no effect with a min of {self.least}: write min = 0, or take it out"
             )
         return self

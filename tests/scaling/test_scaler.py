@@ -1,0 +1,158 @@
+"""What a leader publishes on a real store is refused once it was followed, taken over, and exported."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+import uuid
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import realredis
+from mcpweft_coordinator.coordinator import Coordinator, coordinator_id
+from mcpweft_coordinator.scaler import TTL_MS, ScalingEvent
+from mcpweft_coordinator.wanted import Wanted, read_all
+from mcpweft_schemas.config import Config
+from mcpweft_schemas.life import Class
+from mcpweft_schemas.sweeper import LEASE
+from mcpweft_schemas.wire import Submission, pack_request
+from mcpweft_schemas.word import Word
+from standin import stand_in
+from waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Mapping
+
+    from mcpweft_schemas.store import Store
+
+LEFT = Wanted(2, 2, 0, 3, 2, 2, 0.0, "backlog", 1000, 900, ("echo",))
+
+
+def config_of(**server: Any) -> Config:
+    servers = {"echo": {"command": "never-run", "concurrency": 4, **server}}
+    return Config.model_validate(
+        {"servers": servers, "coordinator": {"port": 0}, "scaling": {"cooldown": 0.5}}
+    )
+
+
+@asynccontextmanager
+async def coordinating(
+    store: Store, config: Config
+) -> AsyncGenerator[tuple[Coordinator, list[tuple[ScalingEvent, Mapping[str, Any]]]]]:
+    """A coordinator without a launcher, and the events that it tells."""
+    told: list[tuple[ScalingEvent, Mapping[str, Any]]] = []
+    made = Coordinator(
+        store, config, holder=coordinator_id(), clock=time.monotonic, rng=random.Random(5),
+        on_scaling=lambda event, values: told.append((event, values)),
+    )  # fmt: skip
+    running = asyncio.create_task(made.run())
+    try:
+        await until(lambda: "echo" in made.scaler.wanted)
+        yield made, told
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+
+
+async def enqueue(store: Store) -> None:
+    given = Submission(
+        id=f"echo~{uuid.uuid4().hex}",
+        tool="echo",
+        klass=Class.NORMAL,
+        body=pack_request({}, None),
+        timeout_ms=9000,
+    )
+    assert (await store.enqueue("echo", [given])).items[0].word is Word.OK
+
+
+async def get(made: Coordinator, path: str) -> str:
+    assert made.endpoint is not None
+    reader, writer = await asyncio.open_connection("127.0.0.1", made.endpoint.port)
+    writer.write(f"GET {path} HTTP/1.1\r\n\r\n".encode())
+    answer = (await reader.read()).decode()
+    writer.close()
+    await writer.wait_closed()
+    return answer.partition("\r\n\r\n")[2]
+
+
+# -- the moves ---------------------------------------------------------------------------------------------
+
+
+@realredis.every_store
+async def test_a_leader_that_was_followed_is_refused_and_writes_nothing(store: Store) -> None:
+    first = (await store.lease(LEASE, "coordinator.a", 1)).epoch
+    assert await store.want(first, {"echo": b"one"}, TTL_MS) is Word.OK
+    await until(lambda: _taken(store))
+    assert await store.want(first, {"echo": b"two", "git": b"two"}, TTL_MS) is Word.STALE
+    assert (await store.muster("", (), 0)).wanted == {"echo": b"one"}
+    assert await store.want(first + 1, {"git": b"three"}, TTL_MS) is Word.OK
+    assert (await store.muster("", (), 0)).wanted == {"echo": b"one", "git": b"three"}
+    assert 0 < await store.link.run("PTTL", store.fleet.wanted) <= TTL_MS
+
+
+async def _taken(store: Store) -> bool:
+    return (await store.lease(LEASE, "coordinator.b", 5000)).word is Word.OK
+
+
+@realredis.every_store
+async def test_launchers_see_who_is_there_for_which_server_until_they_leave_or_are_silent(
+    store: Store,
+) -> None:
+    await store.muster("host.b", ["echo", "git"], 60_000)
+    found = await store.muster("host.a", ["echo"], 60_000)
+    assert found.launchers == ("echo host.a", "echo host.b", "git host.b")
+    assert (await store.muster("host.b", ["echo"], 0)).launchers == ("echo host.a", "git host.b")
+    await store.muster("host.c", ["git"], 1)
+    await until(lambda: _only(store, "echo host.a", "git host.b"))
+
+
+async def _only(store: Store, *members: str) -> bool:
+    return (await store.muster("", (), 0)).launchers == members
+
+
+def test_a_record_is_read_as_it_was_written_and_another_versions_is_passed_over() -> None:
+    assert Wanted.read(LEFT.packed()) == LEFT
+    assert read_all({"a": LEFT.packed(), "b": b"\xc1", "c": b"\x80"}) == {"a": LEFT}
+
+
+# -- a leader ----------------------------------------------------------------------------------------------
+
+
+async def test_what_is_exported_moves_from_none_to_one_on_one_request_with_nobody_acting(
+    store: Store,
+) -> None:
+    async with coordinating(store, config_of(min=0, max=3)) as (made, told):
+        await until(lambda: made.sweeper.figures.leading)
+        assert 'mcpweft_wanted_workers{server="echo"} 0.0' in await get(made, "/metrics")
+        await enqueue(store)
+        await until(lambda: made.scaler.wanted["echo"].wanted == 1, within=3)
+        metrics, page = await get(made, "/metrics"), json.loads(await get(made, "/v1/scaling"))
+        assert 'mcpweft_wanted_workers{server="echo"} 1.0' in metrics
+        assert 'mcpweft_pool_wanted_workers{pool="echo"} 1.0' in metrics
+        assert page["servers"]["echo"] | {"last_change_ms": 0, "waiting": 0} == {
+            "wanted": 1, "need": 1, "min": 0, "max": 3, "running": 0, "ready": 0, "waiting": 0,
+            "reason": "request", "last_change_ms": 0, "pools": ["echo"],
+        }  # fmt: skip
+        assert page["pools"]["echo"]["wanted"] == 1
+        needed = {"server": "echo", "before": 0, "wanted": 1, "reason": "request"}
+        assert told == [(ScalingEvent.NEEDED, needed)]
+        await stand_in(store, "echo", "echo.1")
+        await until(lambda: len(told) > 1)
+        assert (told[1][0], told[1][1]["wanted"]) == (ScalingEvent.DONE, 1)
+
+
+async def test_a_follower_shows_what_the_leader_says_and_goes_on_from_there(store: Store) -> None:
+    config = config_of(min=0, max=3)
+    async with coordinating(store, config) as (second, _):
+        await until(lambda: second.sweeper.figures.leading)
+        async with coordinating(store, config) as (first, _):
+            await enqueue(store)
+            await until(lambda: first.scaler.wanted["echo"].wanted == 1)
+            assert not first.sweeper.figures.leading
+    changed = second.scaler.wanted["echo"].changed_ms
+    async with coordinating(store, config) as (third, _):
+        await until(lambda: third.sweeper.figures.leading)
+        assert third.scaler.wanted["echo"].wanted == 1
+        assert abs(third.scaler.wanted["echo"].changed_ms - changed) < 100
