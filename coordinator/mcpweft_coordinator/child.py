@@ -99,6 +99,12 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 self._popen.send_signal(signal.SIGTERM)
 
+    def drain(self) -> None:
+        """Ask it to take nothing more and to end when it has nothing left (SIGUSR1)."""
+        if not self.exited.is_set():
+            with contextlib.suppress(ProcessLookupError):
+                self._popen.send_signal(signal.SIGUSR1)
+
     def kill(self) -> None:
         """End it, and what is left of its group (SIGKILL)."""
         if not self.exited.is_set():

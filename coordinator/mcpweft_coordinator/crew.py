@@ -6,6 +6,9 @@
        └──── idle for idle_stop ──┼───┼───────────────────┘
                                   └───┴── RESTARTING, CRASHING: a pause of 0.1 s … 30 s, jittered
 
+Where the number follows the load, ASLEEP is while none is wanted here. A worker too many is drained, the
+least busy first: it takes nothing more, and ends when its last call has ended, whenever that is.
+
 An exclusive server's workers run only while this launcher holds the lease `launch.<server>`. When that is no
 longer sure they are killed at once, before another launcher can begin.
 
@@ -49,6 +52,8 @@ class Seen:
     """Workers that can take work."""
     reasons: Mapping[str, str] = field(default_factory=dict[str, str])
     """Worker → why it takes none."""
+    busy: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Worker → its calls under way."""
     tools: int | None = None
 
 
@@ -79,7 +84,9 @@ class Crew:
     def __init__(self, server: ServerConfig, means: Means, *, exclusive: bool, asleep: bool) -> None:
         self.server = server
         self.exclusive = exclusive
-        self.asleep = asleep
+        self.asleep = asleep or server.scaled
+        self.part = 0
+        """How many of a scaled server's workers are to run here."""
         self.allowed = not exclusive
         """Whether an exclusive server may run here now."""
         self.seen = Seen()
@@ -98,19 +105,23 @@ class Crew:
         """How many workers are to run now."""
         if self.asleep or not self.allowed:
             return 0
-        return min(1, self.server.workers) if self.exclusive else self.server.workers
+        count = self.part if self.server.scaled else self.server.workers
+        return min(1, count) if self.exclusive else count
 
     def tend(self) -> None:
         """Start and stop workers as the last look asks for."""
         now = self._means.clock()
-        if self.seen.backlog:
+        if self.server.scaled:
+            self.asleep = self.part == 0
+        elif self.seen.backlog:
             self._busy_at = now
             self.asleep = False
         elif self._idle_for(now):
             self.asleep = True
         running = [worker for worker in self._children if worker not in self._stopping]
-        for worker in running[self.wanted :]:
-            self._stop(worker, self._means.grace_s)
+        for worker in self._too_many(running):
+            self._stopping.add(worker)
+            self._children[worker].drain()
         if now >= self._pause_until:
             for _ in range(self.wanted - len(running)):
                 self._begin()
@@ -198,9 +209,11 @@ class Crew:
         told = {"server": self.server.name, "reason": reason, "again_in_s": round(pause, 3)}
         LOG.warning("worker ended", extra={"fields": told | {"last_lines": list(lines[-5:])}})
 
-    def _stop(self, worker: str, grace_s: float) -> None:
-        self._stopping.add(worker)
-        self._means.start(self._children[worker].stop(grace_s))
+    def _too_many(self, running: list[str]) -> list[str]:
+        """Return who is to go: first who takes no work yet, then who has least to do, then the newest."""
+        newest = reversed(running)
+        order = sorted(newest, key=lambda one: (one in self.seen.ready, self.seen.busy.get(one, 0)))
+        return order[: max(0, len(running) - self.wanted)]
 
     def _idle_for(self, now: float) -> bool:
         limit = self.server.idle_stop
@@ -224,7 +237,7 @@ class Crew:
     def _halted(self) -> tuple[CrewState, str] | None:
         if not self.allowed:
             return CrewState.ELSEWHERE, "another launcher runs this exclusive server"
-        if self._stopping:
+        if self._stopping and not self.wanted:
             return CrewState.STOPPING, ""
         if self.asleep:
             return CrewState.ASLEEP, "starts on the first request"

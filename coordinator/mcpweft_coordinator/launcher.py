@@ -23,10 +23,12 @@ from typing import TYPE_CHECKING
 from mcpweft_coordinator.child import Leash
 from mcpweft_coordinator.crew import Crew, Means
 from mcpweft_coordinator.lookout import Lookout
+from mcpweft_coordinator.rollcall import Charge, Rollcall
 from mcpweft_coordinator.view import CrewState, ServerView
 from mcpweft_schemas.config import Start, State
 from mcpweft_schemas.errors import FabricError
 from mcpweft_schemas.pulse import MoveError
+from mcpweft_schemas.slug import slugs
 from mcpweft_schemas.tenure import Tenure
 from mcpweft_schemas.word import Word
 
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("mcpweft.launcher")
 _REPORT_S = 60.0  # after so long, the leader has found the silence itself
 _LAST_REPORTS_S = 3.0
+_CALL_S, _LEAVE_S = 10.0, 0.5  # how long a roll call may take
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class Pace:
     look: float = 1.0
     """Between two looks at a server's pools."""
     look_asleep: float = 0.25
-    """The same while its workers wait for the first request."""
+    """The same while its workers wait for the first request; and between two looks at what is wanted."""
     lease: float = 10.0
     """How long an exclusive server stays this launcher's without a renewal."""
 
@@ -91,6 +94,8 @@ def worker_environment(url: str, namespace: str, environ: Mapping[str, str] | No
 class _Post:
     """One server in the launcher's care; times by its clock."""
 
+    name: str
+    """As its workers register."""
     crew: Crew
     lookout: Lookout
     tenure: Tenure | None
@@ -145,16 +150,26 @@ class Launcher:
             argv=argv, environ=environ, leash=self._leash, report=self._report, clock=clock, rng=rng,
             grace_s=config.worker.grace, start=self._start, tell=tell,
         )  # fmt: skip
-        self._posts = [self._post(server, means, holder) for server in config.active.values()]
+        short = slugs(config.servers)
+        self._posts = [
+            self._post(short[name], server, means, holder) for name, server in config.active.items()
+        ]
+        charges = [
+            Charge(post.name, post.crew.server.least, divided=not post.crew.exclusive)
+            for post in self._posts
+            if post.crew.server.scaled
+        ]
+        self._rollcall = Rollcall(store, holder, charges) if charges else None
+        self._call_at = 0.0
 
-    def _post(self, server: ServerConfig, means: Means, holder: str) -> _Post:
+    def _post(self, name: str, server: ServerConfig, means: Means, holder: str) -> _Post:
         exclusive = server.state is not State.NONE
         crew = Crew(server, means, exclusive=exclusive, asleep=server.start is Start.LAZY)
         tenure = None
         if exclusive:
             lease_ms = round(self._pace.lease * 1000)
             tenure = Tenure(self._store, f"launch.{server.name}", holder, lease_ms, self._clock)
-        return _Post(crew, Lookout(self._store, server), tenure)
+        return _Post(name, crew, Lookout(self._store, server), tenure)
 
     def views(self) -> tuple[ServerView, ...]:
         """Return how each server is, those that cannot run among them."""
@@ -170,6 +185,9 @@ class Launcher:
             self._tasks = tasks
             try:
                 while True:
+                    if self._rollcall is not None and self._clock() >= self._call_at:
+                        self._call_at = self._clock() + _CALL_S  # or when this call was answered
+                        self._start(self._call(self._rollcall))
                     for post in self._posts:
                         self._tend(post)
                     await asyncio.sleep(self._pace.tend)
@@ -185,6 +203,10 @@ class Launcher:
     async def _stop(self) -> None:
         """End everybody, then let what there is to tell be told; leave nobody even if that fails."""
         try:
+            if self._rollcall is not None:
+                with contextlib.suppress(TimeoutError, FabricError, MoveError):
+                    async with asyncio.timeout(_LEAVE_S):
+                        await self._rollcall.leave()
             await asyncio.gather(*(post.crew.stop() for post in self._posts))
             if self._works:
                 await asyncio.wait(self._works, timeout=_LAST_REPORTS_S)
@@ -213,6 +235,16 @@ class Launcher:
             self._start(self._look(post))
         post.crew.tend()
 
+    async def _call(self, rollcall: Rollcall) -> None:
+        try:
+            parts = await rollcall.call()
+            for post in self._posts:
+                post.crew.part = parts.get(post.name, post.crew.part)
+        except (FabricError, MoveError) as error:
+            LOG.debug("no roll call", extra={"fields": {"error": str(error)}})
+        finally:
+            self._call_at = self._clock() + self._pace.look_asleep * self._rng.uniform(0.9, 1.1)
+
     async def _look(self, post: _Post) -> None:
         try:
             post.crew.seen = await post.lookout.look()
@@ -220,7 +252,8 @@ class Launcher:
             LOG.debug("no look at the pools", extra={"fields": {"error": str(error)}})
         finally:
             post.looking = False
-            pause = self._pace.look_asleep if post.crew.asleep else self._pace.look
+            alone = post.crew.asleep and not post.crew.server.scaled  # nobody else tells it of a request
+            pause = self._pace.look_asleep if alone else self._pace.look
             if not post.crew.asleep and post.crew.wanted and not post.crew.seen.ready:
                 pause = self._pace.look_asleep  # somebody watches the table for this
             post.look_at = self._clock() + pause * self._rng.uniform(0.9, 1.1)

@@ -32,7 +32,7 @@ class Lookout:
         """Return how this server's pools are. Raises as the store does."""
         backlog = 0
         ready: set[str] = set()
-        reasons: dict[str, str] = {}
+        loads: dict[str, dict[str, Any]] = {}
         for capability in self._server.capabilities:
             status = await self._store.status(capability)
             if status is None:
@@ -40,10 +40,12 @@ class Lookout:
             backlog += sum(status.waiting.values()) + status.running + status.delayed
             backlog += self._newly_turned_away(status)
             ready |= {worker for worker, until in status.usable.items() if until > status.now_ms}
-            reasons |= {worker: _reason(load) for worker, load in status.load.items()}
+            loads |= {worker: _read(load) for worker, load in status.load.items()}
         if ready and frozenset(ready) != self._tools_of:
             self._tools, self._tools_of = await self._count_tools(), frozenset(ready)
-        return Seen(backlog, frozenset(ready), reasons, self._tools)
+        reasons = {worker: str(load.get("reason") or "") for worker, load in loads.items()}
+        busy = {worker: int(load.get("in_flight") or 0) for worker, load in loads.items()}
+        return Seen(backlog, frozenset(ready), reasons, busy, self._tools)
 
     def _newly_turned_away(self, status: PoolStatus) -> int:
         count = int(status.stat.get(TURNED_AWAY, 0))
@@ -60,9 +62,9 @@ class Lookout:
         return len(names)
 
 
-def _reason(load: bytes) -> str:
+def _read(load: bytes) -> dict[str, Any]:
     try:
         said: Any = unpack(load)
-    except ValueError:  # a worker of another version: its reason is its own
-        return ""
-    return str(cast("dict[str, Any]", said).get("reason") or "") if isinstance(said, dict) else ""
+    except ValueError:  # a worker of another version: what it says is its own
+        return {}
+    return cast("dict[str, Any]", said) if isinstance(said, dict) else {}

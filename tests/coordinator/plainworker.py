@@ -66,6 +66,7 @@ async def main(server: str, worker: str, capability: str, mode: str) -> None:
         task = asyncio.create_task(serve(store, server, worker, capability))
         if mode != "deaf":
             loop.add_signal_handler(signal.SIGTERM, task.cancel)
+            loop.add_signal_handler(signal.SIGUSR1, task.cancel)
         await asyncio.wait({task})
         if not task.cancelled():
             task.result()

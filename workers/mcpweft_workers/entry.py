@@ -86,16 +86,17 @@ def run_worker(options: WorkerOptions) -> int:
 
 
 async def serve(plan: Plan) -> None:
-    """Run a worker until a signal has ended it."""
+    """Run a worker until a signal ends it: SIGTERM and SIGINT within the grace, SIGUSR1 once it is idle."""
     worker = Worker(plan, clock=time.monotonic, rng=random.SystemRandom(), epoch=time.time_ns() // 1_000_000)
     loop = asyncio.get_running_loop()
     signals = (signal.SIGTERM, signal.SIGINT)
     for number in signals:
         loop.add_signal_handler(number, worker.stop)
+    loop.add_signal_handler(signal.SIGUSR1, worker.drain)
     try:
         await worker.run()
     finally:
-        for number in signals:
+        for number in (*signals, signal.SIGUSR1):
             loop.remove_signal_handler(number)
 
 

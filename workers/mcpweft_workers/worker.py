@@ -8,7 +8,8 @@
 
 Teardown, in this order, whatever began it:
     1. no more pulling: gate and slots close, each fetcher ends once its fetch is answered, the rest goes back
-    2. runs finish within the grace; then they are stopped, each with its true `executed`
+    2. runs finish within the grace, or however late where it drains; then they are stopped, each with its
+       true `executed`
     3. what they came to is settled, within a bound
     4. the server is closed and leaves no process; its lease is given up
     5. the heartbeat ends; the worker retires from its pools and tells so; the links close
@@ -85,6 +86,8 @@ class Worker:
         self._clock = clock
         self._rng = rng
         self._stopping = asyncio.Event()
+        self._told = asyncio.Event()
+        """Set once the grace runs."""
         self._hurry = asyncio.Event()
         self._tools: tuple[Tool, ...] | None = None
         self._catalog = Catalog(plan.identity.server, ())
@@ -220,9 +223,15 @@ class Worker:
 
     def stop(self) -> None:
         """Ask it to end: within the grace, and at once when asked a second time."""
-        if self._stopping.is_set():
+        if self._told.is_set():
             self._hurry.set()
         event(logging.INFO, "stopping", at_once=self._hurry.is_set())
+        self._told.set()
+        self._stopping.set()
+
+    def drain(self) -> None:
+        """Ask it to take nothing more, and to end with its last call; `stop` still ends it sooner."""
+        event(logging.INFO, "draining")
         self._stopping.set()
 
     async def run(self) -> None:
@@ -330,6 +339,9 @@ class Worker:
         await self._within(min(LAST_WORDS, self.plan.grace), stopped)
         for task in pulling:
             task.cancel()
+        if not self._told.is_set():
+            await self._within(None, self.runner.idle(), self._told)
+            began = self._clock()
         await self._within(self.plan.grace - (self._clock() - began), self.runner.idle())
         if self.runner.in_flight:
             event(logging.WARNING, "grace over", calls=self.runner.in_flight)
@@ -338,12 +350,13 @@ class Worker:
                 async with asyncio.timeout(LAST_WORDS):
                     await self.runner.idle()
 
-    async def _within(self, seconds: float, work: Any) -> None:
-        """Wait for `work`, for so long at most, and not once there is a hurry."""
+    async def _within(self, seconds: float | None, work: Any, unless: asyncio.Event | None = None) -> None:
+        """Wait for `work`, for so long at most, and not once there is a hurry (or what else is said)."""
         task = asyncio.ensure_future(work)
-        hurry = asyncio.create_task(self._hurry.wait())
+        hurry = asyncio.create_task((unless or self._hurry).wait())
+        limit = None if seconds is None else max(0, seconds)
         try:
-            await asyncio.wait((task, hurry), timeout=max(0, seconds), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((task, hurry), timeout=limit, return_when=asyncio.FIRST_COMPLETED)
         finally:
             task.cancel()
             hurry.cancel()
