@@ -38,6 +38,7 @@ The files
 
 `coordinator` puts one together, `entry` and `command` start it. `registrar` declares pools. `launcher`
 keeps a `crew` of `child` processes for each server, by what its `lookout` sees, and shows it as a `view`.
-`duties` and `admin` are all that knows arq. `endpoint` is the port. Leading itself is in the ground
-(`sweeper`, `tenure`, `rounds`, `rescue`), because workers stand in.
+How many workers a server should have is looked at and published by `scaler` (`survey`, `scaling`, `wanted`),
+and heard by each launcher's `rollcall`. `duties` and `admin` are all that knows arq. `endpoint` is the port.
+Leading itself is in the ground (`sweeper`, `tenure`, `rounds`, `rescue`), because workers stand in.
 """

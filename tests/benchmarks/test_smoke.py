@@ -50,6 +50,12 @@ def test_idle_tells_its_figures(bench: Callable[..., dict[str, Any]]) -> None:
     assert 0 < told["pickup_p50_ms"] <= told["pickup_p99_ms"]
 
 
+def test_idle_fleet_tells_its_figures(bench: Callable[..., dict[str, Any]]) -> None:
+    told = bench("idle_fleet", *ONCE, "--seconds", "1", "--servers", "2")
+    assert told["up_mb"] > 1
+    assert told["commands_per_second"] > 0
+
+
 def test_memory_tells_its_figures(bench: Callable[..., dict[str, Any]]) -> None:
     told = bench("memory", *ONCE, "--waiting", "200", "--requests", "1000", "--every", "0.02")
     assert told["producer_waiting_mb"] > 1
