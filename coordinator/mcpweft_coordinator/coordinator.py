@@ -67,7 +67,6 @@ class Coordinator:
         launcher: Launcher | None = None,
         control_url: str | None = None,
         herald: Herald | None = None,
-        on_scaling: Callable[[ScalingEvent, Mapping[str, Any]], None] | None = None,
     ) -> None:
         """Make one.
 
@@ -80,7 +79,6 @@ class Coordinator:
             launcher: The launcher of this host, if it runs workers.
             control_url: A plain Redis for arq; needed where the data is on a Cluster.
             herald: The one that the launcher tells its events to; None: one of its own.
-            on_scaling: Told what is needed and done; told to the fleet where nobody is.
 
         """
         self.launcher = launcher
@@ -96,7 +94,7 @@ class Coordinator:
             lambda: self.sweeper.term,
             clock=clock,
             rng=rng,
-            on_event=on_scaling or self._tell_scaling,
+            on_event=self._tell_scaling,
         )
         self.duties: Duties | None = None
         if (control := control_of(store.link.url, control_url)) is not None:
@@ -128,13 +126,10 @@ class Coordinator:
                     await self.herald.last_words()
 
     async def _run(self) -> None:
+        parts = (self.sweeper, self.registrar, self.scaler, self.duties, self.endpoint, self.herald)
         async with asyncio.TaskGroup() as tasks:
             lasting = [
-                tasks.create_task(part.run(), name=type(part).__name__)
-                for part in (
-                    self.sweeper, self.registrar, self.scaler, self.duties, self.endpoint, self.herald,
-                )  # fmt: skip
-                if part is not None
+                tasks.create_task(part.run(), name=type(part).__name__) for part in parts if part is not None
             ]
             try:
                 if self.launcher is None:

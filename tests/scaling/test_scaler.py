@@ -8,13 +8,15 @@ import random
 import time
 import uuid
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import realredis
 from mcpweft_coordinator.coordinator import Coordinator, coordinator_id
-from mcpweft_coordinator.scaler import TTL_MS, ScalingEvent
+from mcpweft_coordinator.scaler import TTL_MS
 from mcpweft_coordinator.wanted import Wanted, read_all
 from mcpweft_schemas.config import Config
+from mcpweft_schemas.event import Kind
 from mcpweft_schemas.life import Class
 from mcpweft_schemas.sweeper import LEASE
 from mcpweft_schemas.wire import Submission, pack_request
@@ -23,8 +25,9 @@ from standin import stand_in
 from waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator
 
+    from mcpweft_schemas.event import Event
     from mcpweft_schemas.store import Store
 
 LEFT = Wanted(2, 2, 0, 3, 2, 2, 0.0, "backlog", 1000, 900, ("echo",))
@@ -38,22 +41,22 @@ def config_of(**server: Any) -> Config:
 
 
 @asynccontextmanager
-async def coordinating(
-    store: Store, config: Config
-) -> AsyncGenerator[tuple[Coordinator, list[tuple[ScalingEvent, Mapping[str, Any]]]]]:
-    """A coordinator without a launcher, and the events that it tells."""
-    told: list[tuple[ScalingEvent, Mapping[str, Any]]] = []
-    made = Coordinator(
-        store, config, holder=coordinator_id(), clock=time.monotonic, rng=random.Random(5),
-        on_scaling=lambda event, values: told.append((event, values)),
-    )  # fmt: skip
+async def coordinating(store: Store, config: Config) -> AsyncGenerator[Coordinator]:
+    """A coordinator without a launcher."""
+    made = Coordinator(store, config, holder=coordinator_id(), clock=time.monotonic, rng=random.Random(5))
     running = asyncio.create_task(made.run())
     try:
         await until(lambda: "echo" in made.scaler.wanted)
-        yield made, told
+        yield made
     finally:
         running.cancel()
         await asyncio.wait({running})
+
+
+async def scalings(store: Store) -> list[Event]:
+    """The events of scaling that the fleet was told."""
+    page = await store.events()
+    return [event for event in page.events if event.kind in {Kind.SCALE_NEEDED, Kind.SCALE_DONE}]
 
 
 async def enqueue(store: Store) -> None:
@@ -123,7 +126,7 @@ def test_a_record_is_read_as_it_was_written_and_another_versions_is_passed_over(
 async def test_what_is_exported_moves_from_none_to_one_on_one_request_with_nobody_acting(
     store: Store,
 ) -> None:
-    async with coordinating(store, config_of(min=0, max=3)) as (made, told):
+    async with coordinating(store, config_of(min=0, max=3)) as made:
         await until(lambda: made.sweeper.figures.leading)
         assert 'mcpweft_wanted_workers{server="echo"} 0.0' in await get(made, "/metrics")
         await enqueue(store)
@@ -136,23 +139,28 @@ async def test_what_is_exported_moves_from_none_to_one_on_one_request_with_nobod
             "reason": "request", "last_change_ms": 0, "pools": ["echo"],
         }  # fmt: skip
         assert page["pools"]["echo"]["wanted"] == 1
-        needed = {"server": "echo", "before": 0, "wanted": 1, "reason": "request"}
-        assert told == [(ScalingEvent.NEEDED, needed)]
+        (needed,) = await until(partial(scalings, store))
+        assert (needed.kind, needed.server, needed.reason) == (Kind.SCALE_NEEDED, "echo", "request")
+        assert needed.data == {"before": 0, "wanted": 1}
         await stand_in(store, "echo", "echo.1")
-        await until(lambda: len(told) > 1)
-        assert (told[1][0], told[1][1]["wanted"]) == (ScalingEvent.DONE, 1)
+
+        async def done() -> list[Event]:
+            return [event for event in await scalings(store) if event.kind is Kind.SCALE_DONE]
+
+        (ended,) = await until(done)
+        assert ended.data["wanted"] == 1
 
 
 async def test_a_follower_shows_what_the_leader_says_and_goes_on_from_there(store: Store) -> None:
     config = config_of(min=0, max=3)
-    async with coordinating(store, config) as (second, _):
+    async with coordinating(store, config) as second:
         await until(lambda: second.sweeper.figures.leading)
-        async with coordinating(store, config) as (first, _):
+        async with coordinating(store, config) as first:
             await enqueue(store)
             await until(lambda: first.scaler.wanted["echo"].wanted == 1)
             assert not first.sweeper.figures.leading
     changed = second.scaler.wanted["echo"].changed_ms
-    async with coordinating(store, config) as (third, _):
+    async with coordinating(store, config) as third:
         await until(lambda: third.sweeper.figures.leading)
         assert third.scaler.wanted["echo"].wanted == 1
         assert abs(third.scaler.wanted["echo"].changed_ms - changed) < 100

@@ -138,11 +138,8 @@ class Metrics:
         lag: float,
         unsettled: int,
         dropped: int,
-        ping_ms: float | None,
     ) -> None:
         """Set the gauges."""
-        if ping_ms is not None:
-            self._ping.labels(self._server).set(ping_ms / 1000)
         for gauge, value in (
             (self._slots, slots),
             (self._busy, busy),
@@ -154,6 +151,10 @@ class Metrics:
             (self._dropped, dropped),
         ):
             gauge.labels(self._server).set(value)
+
+    def pinged(self, ms: float) -> None:
+        """Set what the last check of the idle server took."""
+        self._ping.labels(self._server).set(ms / 1000)
 
     def text(self) -> bytes:
         """Return everything in Prometheus' text format."""

@@ -117,10 +117,11 @@ class Report:
             breaker=_SHUT.get(self.gate.breaker.state(self.clock()), 0.0),
             connects=self.session.connects,
             lag=lag,
-            ping_ms=self.check.ping_ms,
             unsettled=self.backlog,
             dropped=self.herald.dropped,
         )
+        if self.check.ping_ms is not None:
+            self.metrics.pinged(self.check.ping_ms)
         return self.metrics.text()
 
 

@@ -4,7 +4,7 @@
     Control (cancels) ──▶ Runner ──────────────────────────▲
     Fetcher (a pool) ──▶ Slots ─ Gate ─ Breaker ─▶ Runner ─┘──▶ Session ──▶ MCP server
                                           └─ Accord: the breaker as all of the server's workers share it
-    Binding (a pool: registered as whom)        Vigil, Check, Share, Tenancy, Sweeper (standby), Herald (events)
+    Binding (a pool: registered as whom)    Vigil, Check, Share, Tenancy, Sweeper (standby), Herald (events)
 
 Teardown, in this order, whatever began it:
     1. no more pulling: gate and slots close, each fetcher ends once its fetch is answered, the rest goes back
