@@ -165,6 +165,12 @@ async def test_figures_alone_keep_the_last_server_of_a_pool_and_take_out_one_of_
         await until(lambda: state_of(one) is State.CLOSED, SOON)
         assert (await record(bench, one)).generation == 0
         async with bench.worker(worker_id="two") as two_:
+
+            async def both_usable() -> bool:
+                status = await bench.store.status(POOL)
+                return status is not None and set(status.usable) == {"one", "two"}
+
+            await until(both_usable)
             say(one, *[Outcome.FAILURE] * 5)
             await until(lambda: one.gate.breaker.told, SOON)
             assert (state_of(one), state_of(two_)) == (State.OPEN, State.CLOSED)
