@@ -6,8 +6,9 @@ and the same seeds give the same figures anywhere.
 
     scripts/bench strategies [--rounds 3] [--seconds 420] [--workloads W2,W3] [--record]
 
-matrix            workload, load and strategy → throughput (1/s), p50, p95 and p99 (ms) from acceptance to
-                  answer, medians over the rounds, of which each has a seed of its own
+The table and, in the record, `matrix` hold for each workload, load and strategy the throughput (1/s), p50, p95
+and p99 (ms) from acceptance to answer, medians over the rounds, of which each has a seed of its own.
+
 predictive_gain   part of what an ideal model gains over round_robin (W2, W3) that predictive does
 worst_at_85       highest p95 of predictive over that of round_robin at a load of 0.85, on W1 to W3
 best_p95_gain     by how much of its p95 each strategy beats round_robin on the workload made for it, at its
@@ -69,6 +70,15 @@ class Matrix:
         """Return a figure over that of round_robin."""
         return self.cell(workload, load, strategy)[figure] / self.cell(workload, load, DEFAULT)[figure]
 
+    def whole(self) -> dict[str, dict[str, float]]:
+        """Return all cells by name."""
+        return {
+            arm_of(w, load, s): self.cell(w, load, s)
+            for w in self.workloads
+            for load in LOADS
+            for s in STRATEGIES
+        }
+
     def gains(self) -> dict[str, float]:
         """Return which part of the ideal gains predictive has."""
         found: dict[str, float] = {}
@@ -97,7 +107,6 @@ def judge(matrix: Matrix) -> dict[str, Any]:
             if w in here
         },
         "lost_throughput": max(1 - matrix.ratio(*name, "throughput") for name in names),
-        "matrix": {arm_of(*name): matrix.cell(*name) for name in names},
     }
 
 
@@ -164,10 +173,11 @@ def main() -> None:
              "lost_throughput": "<= 0.05"}  # fmt: skip
     publish(
         Report(
-            name="strategies", rounds=matrix.rounds, figures=judge(matrix), goals=goals, plot=plot(matrix)
+            name="strategies", rounds=matrix.rounds, figures=judge(matrix), goals=goals, plot=plot(matrix),
+            store="simulated", extra={"matrix": matrix.whole()},
         ),
         asked,
-    )
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

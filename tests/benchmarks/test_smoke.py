@@ -103,3 +103,9 @@ def test_a_figure_is_held_against_its_aim() -> None:
     assert every.met({"producer": 1.0}, "about 1 each") == ""
     record = {"benchmark": "b", "figures": {"x": 1.5, "y": {"1": 2}}, "goals": {"y": ">= 2"}}
     assert every.lines(record) == ["| b | `y` | 1: 2 | >= 2 | yes |", "| b | `x` | 1.5 |  |  |"]
+
+
+def test_strategies_tells_its_figures(bench: Callable[..., dict[str, Any]]) -> None:
+    told = bench("strategies", "--rounds", "1", "--seconds", "64", "--workloads", "W2")
+    assert set(told["predictive_gain"]) == {"W2 0.3 p95", "W2 0.3 p99", "W2 0.6 p95", "W2 0.6 p99"}
+    assert told["lost_throughput"] < 1
