@@ -6,8 +6,8 @@ and the same seeds give the same figures anywhere.
 
     scripts/bench strategies [--rounds 3] [--seconds 420] [--workloads W2,W3] [--record]
 
-The table and, in the record, `matrix` hold for each workload, load and strategy the throughput (1/s), p50, p95
-and p99 (ms) from acceptance to answer, medians over the rounds, of which each has a seed of its own.
+The table and, in the record, `matrix` hold for each workload, load and strategy the throughput (1/s), p50,
+p95 and p99 (ms) from acceptance to answer, medians over the rounds, of which each has a seed of its own.
 
 predictive_gain   part of what an ideal model gains over round_robin (W2, W3) that predictive does
 worst_at_85       highest p95 of predictive over that of round_robin at a load of 0.85, on W1 to W3
