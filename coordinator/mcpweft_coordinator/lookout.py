@@ -5,10 +5,10 @@ Above stands `launcher`. Below are the store's moves. This module must never sta
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from mcpweft_coordinator.crew import Seen
-from mcpweft_schemas.packing import unpack
+from mcpweft_schemas.packing import unpack_map
 
 if TYPE_CHECKING:
     from mcpweft_schemas.config import ServerConfig
@@ -40,7 +40,7 @@ class Lookout:
             backlog += sum(status.waiting.values()) + status.running + status.delayed
             backlog += self._newly_turned_away(status)
             ready |= {worker for worker, until in status.usable.items() if until > status.now_ms}
-            loads |= {worker: _read(load) for worker, load in status.load.items()}
+            loads |= {worker: unpack_map(load) for worker, load in status.load.items()}
         if ready and frozenset(ready) != self._tools_of:
             self._tools, self._tools_of = await self._count_tools(), frozenset(ready)
         reasons = {worker: str(load.get("reason") or "") for worker, load in loads.items()}
@@ -60,11 +60,3 @@ class Lookout:
             found = await self._store.tools(capability)
             names |= {name.removeprefix(prefix) for name in found if name.startswith(prefix)}
         return len(names)
-
-
-def _read(load: bytes) -> dict[str, Any]:
-    try:
-        said: Any = unpack(load)
-    except ValueError:  # a worker of another version: what it says is its own
-        return {}
-    return cast("dict[str, Any]", said) if isinstance(said, dict) else {}

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mcpweft_coordinator.wanted import read_all
+from mcpweft_schemas.portion import part_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,14 +36,6 @@ class Charge:
     """As its workers register."""
     least: int
     divided: bool
-
-
-def part_of(whole: int, present: Sequence[str], launcher: str) -> int:
-    """Return a launcher's part of `whole`; those of all that are `present` add up to it."""
-    if launcher not in present:
-        return 0
-    each, rest = divmod(whole, len(present))
-    return each + (present.index(launcher) < rest)
 
 
 class Rollcall:

@@ -9,10 +9,10 @@ Above stands `scaler`, which asks the store. This module must never ask anybody 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from mcpweft_coordinator.scaling import Policy, Snapshot
-from mcpweft_schemas.packing import unpack
+from mcpweft_schemas.packing import unpack_map
 from mcpweft_schemas.slug import slugs
 
 if TYPE_CHECKING:
@@ -101,8 +101,8 @@ def survey(kind: Kind, pools: Sequence[PoolStatus]) -> Survey:
         for horizon, count in zip(HORIZONS_MS, status.over, strict=False):
             due[horizon] += part * count
         for worker, info in status.members.items():
-            load = _read(status.load.get(worker))
-            ours = _read(info).get("server") == kind.name and worker in status.alive
+            load = unpack_map(status.load.get(worker))
+            ours = unpack_map(info).get("server") == kind.name and worker in status.alive
             if ours and not load.get("draining"):
                 living[worker] = load
                 if status.usable.get(worker, 0) > status.now_ms:
@@ -118,11 +118,3 @@ def survey(kind: Kind, pools: Sequence[PoolStatus]) -> Survey:
 
 def _count(status: PoolStatus, what: str) -> int:
     return int(status.stat.get(what, 0))
-
-
-def _read(packed: bytes | None) -> Mapping[str, Any]:
-    try:
-        said = unpack(packed or b"\x80")
-    except ValueError:  # a worker of another version
-        return {}
-    return cast("dict[str, Any]", said) if isinstance(said, dict) else {}

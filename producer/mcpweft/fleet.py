@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mcpweft.refusal import unknown_capability
 from mcpweft_schemas.errors import UnknownToolError
-from mcpweft_schemas.packing import unpack
+from mcpweft_schemas.packing import unpack_map
 from mcpweft_schemas.recent import Recent
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ class Fleet:
 
 def _tool(capability: str, key: str, text: bytes) -> Tool:
     server, _, name = key.partition("/")
-    said = _read(text)
+    said = unpack_map(text)
     return Tool(
         capability=capability,
         server=server,
@@ -214,15 +214,6 @@ def _tool(capability: str, key: str, text: bytes) -> Tool:
         idempotent=said.get("idempotent"),
         task_required=bool(said.get("task_required")),
     )
-
-
-def _read(text: bytes) -> dict[str, Any]:
-    """Return what a worker wrote of itself; nothing where it cannot be read."""
-    try:
-        said = unpack(text)
-    except ValueError:
-        return {}
-    return cast("dict[str, Any]", said) if isinstance(said, dict) else {}
 
 
 def _pool(status: PoolStatus) -> PoolView:
@@ -252,7 +243,7 @@ def _throughput(stat: Mapping[str, str], now_ms: int) -> float | None:
 
 
 def _worker(status: PoolStatus, name: str) -> WorkerView:
-    info, load = _read(status.members[name]), _read(status.load.get(name, b"\x80"))
+    info, load = unpack_map(status.members[name]), unpack_map(status.load.get(name))
     beat = status.alive.get(name)
     return WorkerView(
         id=name,

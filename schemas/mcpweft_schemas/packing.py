@@ -45,6 +45,15 @@ def unpack(data: bytes, most: int = MAX_OUTCOME) -> Any:
     return value
 
 
+def unpack_map(packed: bytes | None) -> dict[str, Any]:
+    """Return the map that a worker wrote of itself; an empty one where it cannot be read."""
+    try:
+        said = unpack(packed) if packed else {}
+    except ValueError:
+        return {}
+    return cast("dict[str, Any]", said) if isinstance(said, dict) else {}
+
+
 def _no_ext(code: int, _: bytes) -> Any:
     raise ValueError(f"extension type {code} in a body")
 

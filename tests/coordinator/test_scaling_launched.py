@@ -14,11 +14,11 @@ import pytest
 from launching import POOL, Launchers, config_of
 from mcpweft_coordinator.coordinator import Coordinator, coordinator_id
 from mcpweft_coordinator.launcher import Launcher, Pace, worker_argv, worker_environment
-from mcpweft_coordinator.rollcall import part_of
 from mcpweft_coordinator.view import CrewState
 from mcpweft_coordinator.wanted import Wanted
 from mcpweft_schemas.config import load_config
 from mcpweft_schemas.outcome import Code
+from mcpweft_schemas.portion import part_of
 from waiting import until
 from workbench import SERVERS, Bench
 

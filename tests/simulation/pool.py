@@ -33,7 +33,6 @@ class Ledger:
     """All that ended."""
 
     ended: list[Ended] = field(default_factory=list[Ended])
-    attempts: int = 0
     accepted: int = 0
 
     def times(self, start: float = 0.0, end: float = float("inf"), klass: int | None = None) -> list[float]:
@@ -94,7 +93,6 @@ class Pool:
 
     def settle(self, request: Request, worker: Worker, *, success: bool, again: float) -> None:
         """End a delivery: with an answer, another try, or a dead letter."""
-        self.ledger.attempts += 1
         self.queue.ended(request)
         if success or request.attempt >= request.max_attempts:
             self._end(request, worker.name, ok=success)

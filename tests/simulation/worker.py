@@ -200,7 +200,6 @@ class Worker:
         permit = self.breaker.acquire(self._clock.now)
         assert permit is not None, "no more is fetched than there is room for"
         began = self._clock.now
-        request.pool = pool.name
         self.of_pool[pool.name] += 1
 
         def done(answer: Answer) -> None:

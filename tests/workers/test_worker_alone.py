@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from mcpweft_schemas.outcome import Code
-from mcpweft_workers.share import part_of
+from mcpweft_schemas.portion import part_of
 from waiting import until
 from workbench import POOL, text_of, web_server
 

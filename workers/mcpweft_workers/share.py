@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mcpweft_schemas.errors import McpweftError
-from mcpweft_schemas.packing import unpack
+from mcpweft_schemas.packing import unpack_map
+from mcpweft_schemas.portion import part_of
 from mcpweft_workers.log import event
 
 if TYPE_CHECKING:
@@ -59,9 +60,10 @@ class Share:
         mates = {who.worker}
         for worker, info in status.members.items():
             beat = status.alive.get(worker, 0)
-            if status.now_ms - beat > self._dead_after_ms or _read(status.load.get(worker)).get("draining"):
+            load = unpack_map(status.load.get(worker))
+            if status.now_ms - beat > self._dead_after_ms or load.get("draining"):
                 continue
-            if _read(info).get("instance") == who.instance:
+            if unpack_map(info).get("instance") == who.instance:
                 mates.add(worker)
         return sorted(mates)
 
@@ -73,17 +75,3 @@ class Share:
                 logging.INFO, "slots divided", slots=part, workers=len(mates), concurrency=self._concurrency
             )
             self._slots.resize(part)
-
-
-def part_of(concurrency: int, mates: list[str], worker: str) -> int:
-    """Return the worker's part; those of all `mates` add up to `concurrency`."""
-    whole, rest = divmod(concurrency, len(mates))
-    return whole + (1 if mates.index(worker) < rest else 0)
-
-
-def _read(packed: bytes | None) -> dict[str, Any]:
-    try:
-        value = unpack(packed or b"\x80")
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
