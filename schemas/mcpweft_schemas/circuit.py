@@ -3,7 +3,7 @@
     CLOSED ──trip──▶ OPEN ──waited──▶ HALF_OPEN ──proved──▶ CLOSED
                        ▲                  │
                        └────disproved─────┘
-    any ──by hand──▶ FORCED_OPEN | DISABLED | METRICS_ONLY ──reset──▶ CLOSED
+    any ──by hand──▶ FORCED_OPEN | CORDONED | DISABLED | METRICS_ONLY ──reset──▶ CLOSED
 
 Each worker counts for itself and says what it found out; breaker.lua moves the record, by this table. Above
 stand the workers and whoever looks after them; below is nothing. It must never know how a call is counted.
@@ -28,7 +28,9 @@ class State(StrEnum):
     HALF_OPEN = "half_open"
     """Admits a few probes, which decide."""
     FORCED_OPEN = "forced_open"
-    """Admits none until somebody resets it."""
+    """Admits none until somebody resets it; calls under way that may run twice are tried elsewhere."""
+    CORDONED = "cordoned"
+    """Admits none until somebody resets it; calls under way finish."""
     DISABLED = "disabled"
     """Admits all and counts nothing until somebody resets it."""
     METRICS_ONLY = "metrics_only"
@@ -48,6 +50,8 @@ class Event(StrEnum):
     """A probe has failed, or its permit ran out."""
     FORCE_OPEN = "force_open"
     """Somebody takes the server out."""
+    CORDON = "cordon"
+    """Somebody lets the server finish what it has, and take nothing more."""
     DISABLE = "disable"
     """Somebody switches the breaker off."""
     OBSERVE = "observe"
@@ -58,6 +62,7 @@ class Event(StrEnum):
 
 BY_HAND = {
     Event.FORCE_OPEN: State.FORCED_OPEN,
+    Event.CORDON: State.CORDONED,
     Event.DISABLE: State.DISABLED,
     Event.OBSERVE: State.METRICS_ONLY,
     Event.RESET: State.CLOSED,
@@ -68,12 +73,15 @@ MOVES: dict[State, dict[Event, State]] = {
     State.OPEN: {Event.WAITED: State.HALF_OPEN, **BY_HAND},
     State.HALF_OPEN: {Event.PROVED: State.CLOSED, Event.DISPROVED: State.OPEN, **BY_HAND},
     State.FORCED_OPEN: BY_HAND,
+    State.CORDONED: BY_HAND,
     State.DISABLED: BY_HAND,
     State.METRICS_ONLY: BY_HAND,
 }
 """All lawful moves. A pair that is not here changes nothing."""
-STICKS = frozenset({State.FORCED_OPEN, State.DISABLED, State.METRICS_ONLY})
+STICKS = frozenset({State.FORCED_OPEN, State.CORDONED, State.DISABLED, State.METRICS_ONLY})
 """States that only a hand leads to, and only a hand ends."""
+SHUT = frozenset({State.OPEN, State.FORCED_OPEN, State.CORDONED})
+"""States that admit no call."""
 
 
 class Act(StrEnum):
@@ -91,6 +99,8 @@ class Act(StrEnum):
     """The probe of a permit has failed."""
     FORCE_OPEN = "force_open"
     """Take the server out."""
+    CORDON = "cordon"
+    """Let the server finish what it has."""
     DISABLE = "disable"
     """Switch its breaker off."""
     OBSERVE = "observe"
@@ -131,6 +141,8 @@ class Appeal:
     """Whether a TRIP is for failures that need no statistics."""
     mark: str = ""
     """By hand: what this order is known by, should it be repeated."""
+    by: str = ""
+    """By hand: who orders it."""
     pace: Pace = field(default_factory=Pace)
     permits: tuple[str, ...] = ()
     """PROBE: all that this worker holds or wants. PROVE, DISPROVE: the probe's own."""
@@ -141,6 +153,7 @@ class Appeal:
         return (
             self.act.value, self.server, self.instance, self.worker,
             "" if self.generation is None else self.generation, self.reason, int(self.hard), self.mark,
+            self.by,
             pace.first_ms, pace.growth, pace.longest_ms, pace.stretch, pace.probes, pace.successes,
             pace.life_ms, *self.permits,
         )  # fmt: skip
@@ -162,6 +175,8 @@ class Circuit:
     """Of the present series of openings, before it was stretched; 0 where closed."""
     open_until_ms: int = 0
     proved: int = 0
+    by: str = ""
+    """Who ordered it; empty where nobody did."""
     permits: tuple[str, ...] = ()
     """Those that the caller holds."""
 
@@ -171,18 +186,25 @@ class Circuit:
         word = Word(raw[0].decode())
         if len(raw) == 1:
             return cls(word)
-        now, state, generation, since, reason, wait, until, proved = (value.decode() for value in raw[1:9])
+        now, state, generation, since, reason, wait, until, proved, by = (
+            value.decode() for value in raw[1:10]
+        )
         return cls(
             word, int(now), State(state), int(generation), int(since), reason, int(wait), int(until),
-            int(proved), tuple(name.decode() for name in raw[9:]),
+            int(proved), by, tuple(name.decode() for name in raw[10:]),
         )  # fmt: skip
 
 
-def by_hand(event: Event, server: str, reason: str, mark: str) -> Appeal:
+def by_hand(event: Event, server: str, reason: str, mark: str, by: str = "") -> Appeal:
     """Return the order that moves `server`, for all its workers. Raises ValueError for what no hand does."""
     if event not in BY_HAND:
         raise ValueError(f"{event} is found out, not ordered")
-    return Appeal(act=Act(event.value), server=server, reason=reason, mark=mark)
+    return Appeal(act=Act(event.value), server=server, reason=reason, mark=mark, by=by)
+
+
+def question(server: str) -> Appeal:
+    """Return what asks how the record of `server` stands, for whoever is none of its workers."""
+    return Appeal(act=Act.ASK, server=server, instance=server)
 
 
 def home_of(capabilities: list[str] | tuple[str, ...]) -> str:

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import realredis
-from mcpweft_schemas.circuit import BY_HAND, MOVES, Act, Appeal, Circuit, Event, Pace, State, by_hand
+from mcpweft_schemas.circuit import (
+    BY_HAND,
+    MOVES,
+    Act,
+    Appeal,
+    Circuit,
+    Event,
+    Pace,
+    State,
+    by_hand,
+    question,
+)
 from mcpweft_schemas.packing import pack
 from mcpweft_schemas.store import Reader
 from mcpweft_schemas.word import Word
@@ -212,6 +223,21 @@ async def test_an_order_that_is_repeated_moves_nothing_twice(clock: Clock, pool:
         await clock.forward(5)
         assert (await order(pool, event, mark=f"{event}", server=server)).word is Word.REPEAT
         assert replace(await pool.shot(), strings={}) == replace(before, strings={})
+
+
+async def test_who_is_no_worker_is_told_what_was_ordered_and_by_whom(pool: Pool) -> None:
+    await join(pool, "l1", "local", "l1")
+    nothing = await pool.store.breaker("echo", question("local"))
+    assert (nothing.word, nothing.state, nothing.by) == (Word.OK, State.CLOSED, "")
+    said = by_hand(Event.CORDON, "local", "new disk", "1", "ann@desk")
+    ordered = await pool.store.breaker("echo", said)
+    before = await pool.shot()
+    told = await pool.store.breaker("echo", question("local"))
+    assert (told.state, told.reason, told.by) == (State.CORDONED, "new disk", "ann@desk")
+    assert (told.since_ms, told.generation) == (ordered.since_ms, ordered.generation)
+    assert await pool.shot() == before
+    await order(pool, Event.RESET, server="local")
+    assert (await pool.store.breaker("echo", question("local"))).by == ""
 
 
 async def test_figures_alone_never_take_the_last_usable_server_out(pool: Pool) -> None:

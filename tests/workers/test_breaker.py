@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mcpweft_schemas.circuit import Act, Circuit, picture
+from mcpweft_schemas.circuit import SHUT, Act, Circuit, picture
 from mcpweft_schemas.word import Word
 from mcpweft_workers.breaker import (
     MOVES,
@@ -44,7 +44,7 @@ def call(subject: Breaker, outcome: Outcome, now: float, took: float = 0.1) -> T
 def bring(state: State) -> tuple[Breaker, float]:
     """Return a breaker in `state`, and the time it is then."""
     subject = breaker()
-    if state in {State.FORCED_OPEN, State.DISABLED, State.METRICS_ONLY}:
+    if state in {State.FORCED_OPEN, State.CORDONED, State.DISABLED, State.METRICS_ONLY}:
         subject.force(state, "by hand", 0)
     elif state is not State.CLOSED:
         for _ in range(5):
@@ -58,6 +58,7 @@ def fire(subject: Breaker, event: Event, now: float) -> None:
     """Bring `event` about by its own cause, as far as the state lets that happen."""
     by_hand = {
         Event.FORCE_OPEN: State.FORCED_OPEN,
+        Event.CORDON: State.CORDONED,
         Event.DISABLE: State.DISABLED,
         Event.OBSERVE: State.METRICS_ONLY,
     }
@@ -226,7 +227,7 @@ def test_jitter_only_lengthens_a_wait_and_differs_between_breakers() -> None:
     assert all(60 <= wait <= 66 for wait in waits)
 
 
-@pytest.mark.parametrize("state", [State.FORCED_OPEN, State.DISABLED, State.METRICS_ONLY])
+@pytest.mark.parametrize("state", [State.FORCED_OPEN, State.CORDONED, State.DISABLED, State.METRICS_ONLY])
 def test_a_state_by_hand_sticks_until_it_is_reset(state: State) -> None:
     subject = breaker()
     early = subject.acquire(0)
@@ -240,7 +241,7 @@ def test_a_state_by_hand_sticks_until_it_is_reset(state: State) -> None:
     shown = subject.snapshot(2000)
     assert (shown.reason, shown.since) == ("disk is being replaced", 1)
     assert shown.calls == (2 if state is State.METRICS_ONLY else 0)  # of the last 300 s
-    assert subject.retry_at(2000) == (math.inf if state is State.FORCED_OPEN else 2000)
+    assert subject.retry_at(2000) == (math.inf if state in SHUT else 2000)
     assert subject.reset(2001).after is State.CLOSED
     assert subject.snapshot(2001).failure_rate is None
 

@@ -25,7 +25,7 @@ from mcpweft_workers import breaker as real
 
 MANY = 1_000_000
 SOURCE = Path(real.__file__).read_text()
-CLEAR = {"forced_open": 0, "disabled": MANY, "metrics_only": MANY, "closed": MANY, "open": 0}
+CLEAR = {"forced_open": 0, "cordoned": 0, "disabled": MANY, "metrics_only": MANY, "closed": MANY, "open": 0}
 
 
 @dataclass
@@ -198,7 +198,7 @@ class Machine(RuleBasedStateMachine):
     def wait_until_due(self, offset: float) -> None:
         self.wait(max(0.0, self.oracle.due + offset - self.now))
 
-    @rule(state=st.sampled_from(["forced_open", "disabled", "metrics_only", "closed", "closed", "closed"]))
+    @rule(state=st.sampled_from(["forced_open", "cordoned", "disabled", "metrics_only", *3 * ["closed"]]))
     def by_hand(self, state: str) -> None:
         if state == "closed":
             self.subject.reset(self.now)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         ({"breaker": State.HALF_OPEN}, Health.DEGRADED),
         ({"breaker": State.OPEN}, Health.UNHEALTHY),
         ({"breaker": State.FORCED_OPEN, "hung": True}, Health.UNHEALTHY),
+        ({"breaker": State.CORDONED, "connects": 0}, Health.DRAINING),
         ({"breaker": State.DISABLED}, Health.HEALTHY),
         ({"breaker": State.METRICS_ONLY}, Health.HEALTHY),
         ({"connects": 0, "session": SessionState.DOWN}, Health.INITIALIZING),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mcpweft_schemas.circuit import Act, Appeal, Circuit, Event, State, by_hand
+from mcpweft_schemas.circuit import SHUT, Act, Appeal, Circuit, Event, State, by_hand
 from mcpweft_schemas.outcome import Code
 from mcpweft_workers.breaker import Outcome
 from mcpweft_workers.control import Control
@@ -116,6 +116,7 @@ async def test_what_somebody_orders_all_workers_of_the_server_follow_whatever_th
     async with both as workers:
         orders = [
             (Event.FORCE_OPEN, State.FORCED_OPEN),
+            (Event.CORDON, State.CORDONED),
             (Event.DISABLE, State.DISABLED),
             (Event.OBSERVE, State.METRICS_ONLY),
             (Event.RESET, State.CLOSED),
@@ -127,7 +128,7 @@ async def test_what_somebody_orders_all_workers_of_the_server_follow_whatever_th
                 return all(state_of(worker) is state for worker in workers)
 
             await until(follow, SOON)
-            usable = state is not State.FORCED_OPEN
+            usable = state not in SHUT
             assert [worker.report.usable for worker in workers] == [usable, usable]
 
 

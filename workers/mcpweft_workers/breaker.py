@@ -3,7 +3,7 @@
     CLOSED ──trip──▶ OPEN ──wait over──▶ HALF_OPEN ──enough probes succeed──▶ CLOSED
                        ▲                     │
                        └────a probe fails────┘
-    any ──force──▶ FORCED_OPEN | DISABLED | METRICS_ONLY ──reset──▶ CLOSED
+    any ──force──▶ FORCED_OPEN | CORDONED | DISABLED | METRICS_ONLY ──reset──▶ CLOSED
 
 Above stand the reader, which fetches no more requests than there is `room`, and the runner, which takes
 a permit before a call and records how the call ended; below stands the window that counts calls.
@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from mcpweft_schemas.circuit import BY_HAND, MOVES, Act, Event, State
+from mcpweft_schemas.circuit import BY_HAND, MOVES, SHUT, Act, Event, State
 from mcpweft_workers.policy import Policy
 from mcpweft_workers.window import Window
 
@@ -167,7 +167,7 @@ class Breaker:
     def room(self, now: float) -> int:
         """Return how many permits may be taken now; `UNLIMITED` when calls are not held back."""
         self._pass_time(now)
-        if self._state in {State.OPEN, State.FORCED_OPEN}:
+        if self._state in SHUT:
             return 0
         if self._state is not State.HALF_OPEN:
             return UNLIMITED
@@ -279,14 +279,14 @@ class Breaker:
     # --- by hand
 
     def force(self, state: State, reason: str, now: float) -> Transition:
-        """Go to FORCED_OPEN, DISABLED or METRICS_ONLY and stay there until `reset`.
+        """Go to FORCED_OPEN, CORDONED, DISABLED or METRICS_ONLY and stay there until `reset`.
 
         Raises ValueError for the other states, which only calls and time lead to.
         """
         for event, target in BY_HAND.items():
             if target is state and event is not Event.RESET:
                 return self._must(event, reason, now)
-        raise ValueError(f"{state} cannot be forced; forced_open, disabled and metrics_only can")
+        raise ValueError(f"{state} cannot be forced; forced_open, cordoned, disabled and metrics_only can")
 
     def reset(self, now: float, reason: str = "reset") -> Transition:
         """Go to CLOSED with nothing counted and the first wait ahead."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mcpweft_schemas.circuit import SHUT
 from mcpweft_workers.breaker import Outcome, Permit, State, Transition
 
 if TYPE_CHECKING:
@@ -62,8 +63,11 @@ class Gate:
         """Why it is shut, for people; empty where it is open."""
         if self._against:
             return "; ".join(self._against.values())
-        shut = self.breaker.state(self._clock()) in {State.OPEN, State.FORCED_OPEN}
-        return f"breaker open: {self.breaker.snapshot(self._clock()).reason}" if shut else ""
+        state = self.breaker.state(self._clock())
+        if state not in SHUT:
+            return ""
+        what = "cordoned" if state is State.CORDONED else "breaker open"
+        return f"{what}: {self.breaker.snapshot(self._clock()).reason}"
 
     def room(self) -> int:
         """Return how many calls may go now, as far as the reasons and the breaker are concerned."""

@@ -1,6 +1,6 @@
 """How a worker's server is, in one word, by rules that anybody can check: a plain function.
 
-    draining       the worker pulls no more and ends
+    draining       the worker pulls no more and ends, or somebody has cordoned its server
     initializing   no connection has come up yet
     unhealthy      so many checks in a row failed, its breaker admits no call, or it is not to be reached
     degraded       a check failed, it is silent with calls in flight, it is probed, or it is in doubt
@@ -30,7 +30,7 @@ class Health(StrEnum):
     INITIALIZING = "initializing"
     """It has not been reached yet."""
     DRAINING = "draining"
-    """Its worker is about to end."""
+    """It finishes what it has: its worker is about to end, or somebody has cordoned it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class Signs:
 
 def health_of(signs: Signs) -> Health:
     """Return the word for these signs."""
-    if signs.draining:
+    if signs.draining or signs.breaker is State.CORDONED:
         return Health.DRAINING
     if signs.connects == 0:
         return Health.INITIALIZING

@@ -5,6 +5,7 @@
     server died, timed out, broke the protocol    retry: the store decides         its true executed
     cancelled by the caller                       retry with cause CANCELLED       its true executed
     cut off by the worker's own end               retry with cause SHUTTING_DOWN   its true executed
+    its server was taken out by hand              retry with cause TAKEN_OUT       its true executed
     never started                                 release: no attempt is charged   no
 
 Above stands the runner. It must never know how a settlement travels.
@@ -47,8 +48,14 @@ _LONGEST = 4000  # characters of a problem: the tail of a server's stderr, not a
 
 SHUTTING_DOWN = "SHUTTING_DOWN"
 """The cause of a call that was cut off because its worker had to end."""
+TAKEN_OUT = "TAKEN_OUT"
+"""The cause of a call that was given up, because somebody took its server out and it may run elsewhere."""
 WORKER_DIED = "WORKER_DIED"
 """The cause of a delivery whose worker's process ended."""
+_CUT_OFF = {
+    Code.CANCELLED: "the call was cancelled",
+    TAKEN_OUT: "its server was taken out during the call",
+}
 
 
 WEIGHTS: Mapping[str, Outcome] = MappingProxyType(
@@ -144,7 +151,7 @@ def no_room(delivery: Delivery, size: int, reason: str) -> Settlement:
 
 def cut_off(delivery: Delivery, cause: str, executed: Executed) -> Judgement:
     """Judge a call that was stopped from this side."""
-    what = "the call was cancelled" if cause == Code.CANCELLED else "the worker had to end during the call"
+    what = _CUT_OFF.get(cause, "the worker had to end during the call")
     settlement = _settlement(delivery, "retry", cause, executed, pack_problem(what))
     return Judgement(settlement, Outcome.NOTHING, cause)
 

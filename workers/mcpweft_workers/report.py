@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mcpweft_workers.vigil import Vigil
 
 _LONGEST = 500  # characters of a reason
-_SHUT = {State.OPEN: 1.0, State.FORCED_OPEN: 1.0, State.HALF_OPEN: 0.5}
+_SHUT = {State.OPEN: 1.0, State.FORCED_OPEN: 1.0, State.CORDONED: 1.0, State.HALF_OPEN: 0.5}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,7 +85,7 @@ class Run:
     """Whether the call was handed to the session."""
     timeout: float = 0.0
     stopped: str = ""
-    """Why it was cancelled: CANCELLED or SHUTTING_DOWN; empty where it was not."""
+    """Why it was cancelled: CANCELLED, SHUTTING_DOWN or TAKEN_OUT; empty where it was not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +177,15 @@ class Runner:
         """Stop every run because the worker must end."""
         for run in list(self._runs.values()):
             self._stop(run, judgement.SHUTTING_DOWN)
+
+    def hand_over(self) -> None:
+        """Give up the runs that others may take up at once, their server being taken out.
+
+        What must not run twice finishes here, and so does a last attempt: nobody else would get it.
+        """
+        for run in list(self._runs.values()):
+            if run.delivery.safe and run.delivery.attempt < run.delivery.max_attempts:
+                self._stop(run, judgement.TAKEN_OUT)
 
     def _stop(self, run: Run, why: str) -> None:
         if run.stopped or run.judged:

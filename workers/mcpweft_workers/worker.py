@@ -25,7 +25,7 @@ import logging
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
-from mcpweft_schemas.circuit import home_of
+from mcpweft_schemas.circuit import State, home_of
 from mcpweft_schemas.connect import Link, StoreUnreachableError
 from mcpweft_schemas.errors import McpweftError
 from mcpweft_schemas.event import Kind
@@ -413,6 +413,8 @@ class Worker:
             logging.WARNING, "breaker", before=move.before.value, after=move.after.value, reason=move.reason
         )
         self.metrics.moved(move.after.value)
+        if move.after is State.FORCED_OPEN:
+            self.runner.hand_over()
         self.news.breaker(move)
 
     def _on_slots(self) -> None:

@@ -1,5 +1,5 @@
 -- Circuit: the breakers of a pool's servers, each shared by the workers that are one instance.
-local STICKS = {forced_open = true, disabled = true, metrics_only = true}
+local STICKS = {forced_open = true, cordoned = true, disabled = true, metrics_only = true}
 
 local function circuit_key(name) return base .. 'breaker:' .. name end
 

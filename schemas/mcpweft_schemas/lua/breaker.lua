@@ -1,23 +1,24 @@
 -- needs ground signal circuit
 -- breaker: what a worker found out about its server, or what somebody ordered, moves the breaker that all share.
 -- KEYS  pool (the server's home pool)
--- ARGV  act server instance ('' by hand) worker ('' by hand) generation ('': any) reason hard (0|1) mark, the pace:
+-- ARGV  act server instance ('' by hand) worker ('' by hand) generation ('': any) reason hard (0|1) mark by, the pace:
 --       first_ms growth longest_ms stretch probes successes life_ms, then permits (PROBE: all that are wanted)
--- Gives {word, now, state, generation, since, reason, wait_ms, open_until, proved, permit held, …}: OK, REPEAT, STALE
+-- Gives {word, now, state, generation, since, reason, wait_ms, open_until, proved, by, permit held, …}: OK, REPEAT, STALE
 --       (decided on another generation, or the table has no such move: nothing was written), LAST (the pool has no
 --       other usable server: nothing was written), or {UNKNOWN} where there is no such pool or worker.
+--       An `ask` by hand is told the record of the server's name, whoever goes by it.
 -- Atomic: a move, its permits and its notices go together, and each generation is left once.
 local act, server, instance, worker = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local generation, reason, hard, mark = ARGV[5], ARGV[6], ARGV[7] == '1', ARGV[8]
-local first, growth, longest, stretch = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
-local probes, successes, life = tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15])
+local generation, reason, hard, mark, by = ARGV[5], ARGV[6], ARGV[7] == '1', ARGV[8], ARGV[9]
+local first, growth, longest, stretch = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13])
+local probes, successes, life = tonumber(ARGV[14]), tonumber(ARGV[15]), tonumber(ARGV[16])
 local MOVES = {closed = {trip = 'open'}, open = {waited = 'half_open'},
-  half_open = {proved = 'closed', disproved = 'open'}, forced_open = {}, disabled = {}, metrics_only = {}}
-local BY_HAND = {force_open = 'forced_open', disable = 'disabled', observe = 'metrics_only', reset = 'closed'}
+  half_open = {proved = 'closed', disproved = 'open'}, forced_open = {}, cordoned = {}, disabled = {}, metrics_only = {}}
+local BY_HAND = {force_open = 'forced_open', cordon = 'cordoned', disable = 'disabled', observe = 'metrics_only', reset = 'closed'}
 
 local function read(name)
   local c = {name = name, state = 'closed', generation = '0', since = '0', reason = '', wait_ms = '0',
-    open_until = '0', proved = '0', mark = '', permits = {}}
+    open_until = '0', proved = '0', mark = '', by = '', permits = {}}
   local flat = redis.call('HGETALL', circuit_key(name))
   c.there = #flat > 0
   for i = 1, #flat, 2 do
@@ -40,12 +41,13 @@ local function move(c, event, why, at)
     wait = tonumber(c.wait_ms)
   end
   c.state, c.reason, c.since, c.proved, c.permits, c.there = after, why, int(at), '0', {}, true
+  c.by = BY_HAND[event] and by or ''
   c.wait_ms, c.open_until = int(wait), int(open_until)
   c.generation = int(math.max(tonumber(c.generation) + 1, now))
   local key = circuit_key(c.name)
   redis.call('DEL', key)
   redis.call('HSET', key, 'state', after, 'generation', c.generation, 'since', c.since, 'reason', why,
-    'wait_ms', c.wait_ms, 'open_until', c.open_until, 'proved', '0', 'mark', BY_HAND[event] and mark or '')
+    'wait_ms', c.wait_ms, 'open_until', c.open_until, 'proved', '0', 'mark', BY_HAND[event] and mark or '', 'by', c.by)
   each_member(function(member, its_instance, its_server)
     if its_instance == c.name or its_server == c.name then
       signal(member, 'kind', 'breaker', 'name', c.name, 'state', after, 'generation', c.generation)
@@ -63,7 +65,7 @@ local function pass_time(c)
 end
 
 local function tell(word, c)
-  local answer = {word, int(now), c.state, c.generation, c.since, c.reason, c.wait_ms, c.open_until, c.proved}
+  local answer = {word, int(now), c.state, c.generation, c.since, c.reason, c.wait_ms, c.open_until, c.proved, c.by}
   for permit in pairs(c.permits) do
     if worker ~= '' and string.sub(permit, 1, #worker + 1) == worker .. '/' then answer[#answer + 1] = permit end
   end
@@ -87,7 +89,7 @@ end
 -- Every permit of this worker that is not wanted goes; wanted ones are held anew, and more while there is room.
 local function hold(c)
   local wanted, out = {}, 0
-  for i = 16, #ARGV do wanted[ARGV[i]] = true end
+  for i = 17, #ARGV do wanted[ARGV[i]] = true end
   for permit in pairs(c.permits) do
     if string.sub(permit, 1, #worker + 1) == worker .. '/' and not wanted[permit] then
       redis.call('HDEL', circuit_key(c.name), 'p:' .. permit)
@@ -97,7 +99,7 @@ local function hold(c)
     end
   end
   local room = math.min(probes, successes - tonumber(c.proved)) - out
-  for i = 16, #ARGV do
+  for i = 17, #ARGV do
     local permit = ARGV[i]
     if not c.permits[permit] and room > 0 then room, c.permits[permit] = room - 1, 0 end
     if c.permits[permit] then
@@ -137,13 +139,14 @@ if BY_HAND[act] then
   even_if_full()
   return order()
 end
+if act == 'ask' and worker == '' then return tell('OK', read(server)) end
 if redis.call('HEXISTS', base .. 'members', worker) == 0 then return {'UNKNOWN'} end
 local c = read(governing(server, instance))
 if act == 'ask' then return tell('OK', c) end
 even_if_full()
 pass_time(c)
 if generation ~= c.generation then return tell('STALE', c) end
-local permit = ARGV[16] or ''
+local permit = ARGV[17] or ''
 if act == 'trip' then
   if c.state == 'closed' and not hard and not has_another() then return tell('LAST', c) end
   if not move(c, 'trip', reason, now) then return tell('STALE', c) end

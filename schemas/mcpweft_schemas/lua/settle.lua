@@ -29,8 +29,9 @@ local function read_budget()
   return {level = math.min(most, level + earned), ended = ended}
 end
 
--- What says nothing of a server costs nothing: it did not run, its worker had to end, or its worker died.
-local FREE = {SHUTTING_DOWN = true, WORKER_DIED = true, RELEASED = true}
+-- What says nothing of a server costs nothing: it did not run, its worker had to end, somebody took its server out, or
+-- its worker died.
+local FREE = {SHUTTING_DOWN = true, TAKEN_OUT = true, WORKER_DIED = true, RELEASED = true}
 local function may_retry(cause, executed)
   if executed == 'no' or FREE[cause] then return true end
   budget = budget or read_budget()
