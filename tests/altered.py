@@ -39,6 +39,13 @@ TEST_CLOCK = Change(
 """Time stands still at the ms that the key `clock` of the same slot holds."""
 
 
+ENTRY_CLOCK = (
+    Change("'NOMKSTREAM', '*', unpack(fields)", "'NOMKSTREAM', int(now) .. '-*', unpack(fields)", "enqueue"),
+    Change("'XADD', stream, '*', unpack(fields)", "'XADD', stream, int(now) .. '-*', unpack(fields)", "fetch"),
+)
+"""What is added to a class's stream is named by that time too: how long it has been there can be seen from it."""
+
+
 class Clock:
     """The time that a pool's moves see while `TEST_CLOCK` is in force."""
 
@@ -54,7 +61,7 @@ class Clock:
 
 
 _MOVES = (
-    "adopt", "attach", "beat", "breaker", "cancel", "dead", "declare", "enqueue", "expire", "fetch",
+    "adopt", "attach", "beat", "breaker", "cancel", "dead", "deal", "declare", "enqueue", "expire", "fetch",
     "inspect", "lookup", "progress", "purge", "reclaim", "register", "replay", "retire", "seal", "settle",
     "status", "sweep",
 )  # fmt: skip

@@ -84,6 +84,8 @@ class Oracle:
     beats: dict[str, int] = field(default_factory=dict[str, int])
     usable: dict[str, int] = field(default_factory=dict[str, int])
     leader: int = 0
+    shares: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    strategy: str = ""
     budget: tuple[float, int, int] | None = None
     """The retry budget: its level, when that was, and how many had ended by then; None while it is full."""
 
@@ -245,8 +247,8 @@ class Oracle:
         if self.held_by(worker):
             return Word.PENDING
         self.members.discard(worker)
-        self.readers.pop(worker, None)
-        self.beats.pop(worker, None)
+        for known in (self.readers, self.beats, self.shares):
+            known.pop(worker, None)
         return Word.OK
 
     def _reads(self, reader: Reader) -> Word:
@@ -432,12 +434,23 @@ class Oracle:
         self.leader = epoch
         return Word.OK, [self.expire(r.sent.id) for r in list(self.living())].count(Word.ENDED)
 
+    def deal(self, epoch: int, strategy: str, shares: Mapping[str, bytes]) -> tuple[Word, str]:
+        """Say what each worker may take: the word, and the strategy before."""
+        if not self.incarnation:
+            return Word.UNKNOWN, ""
+        if epoch < self.leader:
+            return Word.STALE, ""
+        before, self.leader = self.strategy, epoch
+        self.strategy, self.shares = strategy, dict(shares)
+        return Word.OK, before
+
     def wipe(self) -> None:
         """Lose everything."""
-        self.incarnation, self.leader = "", 0
+        self.incarnation, self.leader, self.strategy = "", 0, ""
         for lost in (self.requests, self.keys, self.streams, self.members, self.readers, self.beats):
             lost.clear()
         self.usable.clear()
+        self.shares.clear()
         self.budget = None
         for queue in self.queues.values():
             queue.clear()

@@ -27,7 +27,7 @@ from oracle import BURST, FLOOR, RATIO, Oracle
 from pool import OTHER, PRODUCER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 
     from mcpweft_schemas.wire import Delivery
 
@@ -105,6 +105,8 @@ class Play:
     async def beat(self, reader: Reader, usable_ms: int) -> None:
         beaten = await self.store.beat(CAP, reader, usable_ms, b"")
         assert beaten.word == self.oracle.beat(reader, usable_ms)
+        if beaten.word is Word.OK:
+            assert beaten.share == self.oracle.shares.get(reader.worker, b"")
 
     async def enqueue(self, sent: Submission) -> None:
         got = (await self.store.enqueue(CAP, [sent])).items[0]
@@ -152,6 +154,10 @@ class Play:
         word, expired = self.oracle.sweep(epoch)
         assert (got.word, got.expired) == (word, expired)
 
+    async def deal(self, epoch: int, strategy: str, shares: Mapping[str, bytes]) -> None:
+        got = await self.store.deal(CAP, epoch, strategy, shares, 600_000)
+        assert (got.word, got.before) == self.oracle.deal(epoch, strategy, shares)
+
     # -- deeds that are not repeated -----------------------------------------------------------------------
 
     async def fetch(self, reader: Reader, slots: int) -> tuple[Delivery, ...]:
@@ -194,7 +200,7 @@ _HOW_OFTEN = {
     "enqueue": 7, "fetch": 9, "settle": 9, "settle_as_a_zombie": 4, "repeat_any_earlier_move": 5,
     "fail_over": 3, "cancel": 3, "let_time_pass": 3, "reclaim": 3, "expire": 2, "attach": 2, "sweep": 2,
     "adopt": 2, "fetch_and_lose_the_answer": 2, "join": 2, "fetch_late": 1, "crash": 1, "retire": 1,
-    "beat": 1, "declare": 1, "hear": 1, "lose_stream": 1, "wipe": 1,
+    "beat": 1, "deal": 1, "declare": 1, "hear": 1, "lose_stream": 1, "wipe": 1,
 }  # fmt: skip
 _DEEDS = [deed for deed, often in _HOW_OFTEN.items() for _ in range(often)]
 
@@ -405,6 +411,12 @@ class Player:
 
     def sweep(self) -> None:
         self._do("sweep", self.play.oracle.leader + self._one_of([1, -1]))
+
+    def deal(self) -> None:
+        dealt = [worker for worker in SERVERS if self._number(0, 1)]
+        strategy = self._one_of(["even", "odd"])
+        epoch = self.play.oracle.leader + self._one_of([0, 1, -1])
+        self._do("deal", epoch, strategy, {worker: strategy.encode() for worker in dealt})
 
     def let_time_pass(self) -> None:
         self._agree_after(self.play.forward(self._one_of([1, 499, 700, 1000, 3000, 11_000])))

@@ -39,6 +39,18 @@ class Beaten:
     """OK, UNKNOWN or WIPED."""
     generation: int | None
     """Of the breaker that the worker goes by; None outside its home pool."""
+    share: bytes = b""
+    """What was dealt to the worker in this pool, packed; empty where nothing is in force."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dealt:
+    """What dealing shares came to."""
+
+    word: Word
+    """OK, STALE or UNKNOWN."""
+    before: str
+    """The strategy that was in force; empty where none was."""
 
 
 @dataclass(frozen=True, slots=True)

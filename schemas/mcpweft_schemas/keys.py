@@ -68,6 +68,16 @@ class Keys:
         """Sorted set of at most one token: there may be work."""
         return self.prefix + "bell"
 
+    @property
+    def shares(self) -> str:
+        """Hash worker → what it may take of the pool, by the leader. Gone with its TTL."""
+        return self.prefix + "shares"
+
+    @property
+    def stir(self) -> str:
+        """Stream of one entry: what is delayed has changed. For workers that hold back; gone with its TTL."""
+        return self.prefix + "stir"
+
     def reply(self, producer: str) -> str:
         """Name the stream on which one producer process hears its outcomes."""
         return f"{self.prefix}reply:{producer}"

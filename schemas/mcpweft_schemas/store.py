@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from mcpweft_schemas.answer import (
     Beaten,
     DeadLetter,
+    Dealt,
     Enqueued,
     Inspection,
     Lease,
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from mcpweft_schemas.circuit import Appeal
 
 __all__ = [
-    "BATCH", "BATCH_BYTES", "Beaten", "DeadLetter", "Enqueued", "Inspection", "Lease", "Muster",
+    "BATCH", "BATCH_BYTES", "Beaten", "DeadLetter", "Dealt", "Enqueued", "Inspection", "Lease", "Muster",
     "PoolStatus", "Reader", "Reclaimed", "Standing", "Store", "Swept",
 ]  # fmt: skip
 
@@ -205,8 +206,8 @@ class Store:
         """Say that a worker lives, and for how long it counts as usable. `home`: ask after its breaker."""
         args = (reader.worker, reader.incarnation, usable_ms, load)
         who = (reader.server, reader.instance) if home else ()
-        word, generation = await self._run("beat", capability, *args, *who)
-        return Beaten(Word(word.decode()), int(generation) if generation else None)
+        word, generation, share = await self._run("beat", capability, *args, *who)
+        return Beaten(Word(word.decode()), int(generation) if generation else None, share)
 
     async def breaker(self, capability: str, appeal: Appeal) -> Circuit:
         """Say what was found out, or ordered, of a server whose home pool this is. Repeat freely.
@@ -219,11 +220,17 @@ class Store:
         """Remove a worker that holds nothing: OK or PENDING. Repeat freely."""
         return Word((await self._run("retire", capability, worker)).decode())
 
-    async def fetch(self, capability: str, reader: Reader, slots: int, versions: Sequence[str]) -> Fetched:
-        """Take up to `slots` requests. Never repeat it blindly: after a lost answer, `adopt`."""
+    async def fetch(
+        self, capability: str, reader: Reader, slots: int, versions: Sequence[str],
+        *, hold_ms: int = 0, depth: int = 0,
+    ) -> Fetched:  # fmt: skip
+        """Take up to `slots` requests. Never repeat it blindly: after a lost answer, `adopt`.
+
+        With a hold, take those that have been ready for so long, and those that wait beyond `depth`.
+        """
         raw = await self._run(
             "fetch", capability, reader.worker, reader.server, reader.instance, reader.incarnation,
-            reader.epoch, slots, " ".join(versions),
+            reader.epoch, slots, " ".join(versions), hold_ms, depth,
         )  # fmt: skip
         return _fetched(raw)
 
@@ -275,6 +282,14 @@ class Store:
         """Be there for `servers` for so long (0: leave), and hear what is wanted. Repeat freely."""
         raw = await script("muster").run(self.link, self.fleet.launchers, launcher, ttl_ms, *servers)
         return Muster(_map(raw[0]), tuple(_text(member) for member in raw[1]))
+
+    async def deal(
+        self, capability: str, epoch: int, strategy: str, shares: Mapping[str, bytes], ttl_ms: int
+    ) -> Dealt:
+        """Say what each worker may take of a pool, as a leader: OK, STALE or UNKNOWN. Repeat freely."""
+        flat = [part for pair in shares.items() for part in pair]
+        word, before = await self._run("deal", capability, epoch, strategy, ttl_ms, *flat)
+        return Dealt(Word(word.decode()), before.decode())
 
     async def seal(self, capability: str, epoch: int) -> Word:
         """Make a leader's epoch known to a pool: OK, STALE or UNKNOWN. Repeat freely."""
@@ -345,6 +360,20 @@ class Store:
         """Wait for the bell up to `seconds` (at most `BLOCK_S`); return whether it rang."""
         timeout = max(0.01, min(seconds, BLOCK_S))
         return await waiter.run("BZPOPMIN", self.keys(capability).bell, timeout) is not None
+
+    async def watch(self, waiter: Waiter, capability: str, since_ms: int, seconds: float) -> bool:
+        """Wait up to `seconds` (at most `BLOCK_S`) for work that came since; return whether some did.
+
+        For a worker that holds back: unlike the bell, it takes nothing that somebody else waits for.
+        """
+        keys = self.keys(capability)
+        streams = [keys.stir, *(keys.stream(klass) for klass in Class)]
+        since = f"{since_ms - 1}-{2**64 - 1}"
+        block = max(1, round(1000 * min(seconds, BLOCK_S)))
+        came = await waiter.run(
+            "XREAD", "COUNT", 1, "BLOCK", block, "STREAMS", *streams, *[since] * len(streams)
+        )
+        return bool(came)
 
     async def wait_entries(
         self, waiter: Waiter, positions: Mapping[str, str]

@@ -205,6 +205,10 @@ async def _seal(cut: Cut) -> Any:
     return lambda: cut.pool.store.seal("echo", 3)
 
 
+async def _deal(cut: Cut) -> Any:
+    return lambda: cut.pool.store.deal("echo", 3, "predictive", {"w1": b"share"}, 60_000)
+
+
 async def _dead_letter(cut: Cut) -> str:
     request = await cut.pool.accept(max_attempts=1)
     await cut.pool.settle(await cut.pool.take(await cut.pool.join()), "retry")
@@ -260,6 +264,7 @@ def _word(answer: Any) -> Any:
         pytest.param("reclaim", _reclaim, Word.OK, id="reclaim"),
         pytest.param("sweep", _sweep, Word.OK, id="sweep"),
         pytest.param("seal", _seal, Word.OK, id="seal"),
+        pytest.param("deal", _deal, Word.OK, id="deal"),
         pytest.param("replay", _replay, Word.REPEAT, id="replay"),
         pytest.param("purge", _purge, 0, id="purge"),
         pytest.param("hear", _hear, True, id="hear"),

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import altered
 import realredis
 from mcpweft_schemas.life import Class
 from mcpweft_schemas.wire import READS
 from simulation.queue import Queue, Request
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from altered import Clock
     from mcpweft_schemas.wire import Delivery
     from pool import Pool
@@ -20,6 +23,13 @@ if TYPE_CHECKING:
 pytestmark = realredis.every_store
 CLASSES = list(Class)
 WORKERS = ("w1", "w2", "w3")
+
+
+@pytest.fixture
+def standing_clock() -> Iterator[None]:
+    """Let time stand still in the moves, and in the names of entries, by which fetch sees how old they are."""
+    with altered.in_force(altered.TEST_CLOCK, *altered.ENTRY_CLOCK):
+        yield
 
 
 class Twins:
@@ -42,11 +52,11 @@ class Twins:
         )
         self._queue.add(self._requests[named], self._clock.ms)
 
-    async def fetch(self, worker: str, slots: int) -> None:
+    async def fetch(self, worker: str, slots: int, hold_ms: int, depth: int) -> None:
         """Fetch from both: the same requests in the same order, and the same about what is left."""
         reader = self._pool.workers[worker]
-        real = await self._pool.store.fetch("echo", reader, slots, READS)
-        simulated = self._queue.fetch(worker, slots, self._clock.ms)
+        real = await self._pool.store.fetch("echo", reader, slots, READS, hold_ms=hold_ms, depth=depth)
+        simulated = self._queue.fetch(worker, slots, self._clock.ms, hold_ms, depth)
         real_requests = [self._requests[delivery.id] for delivery in real.deliveries]
         assert [r.number for r in real_requests] == [r.number for r in simulated.requests]
         assert real.more == simulated.more
@@ -82,7 +92,8 @@ async def test_the_simulated_queue_and_the_scripts_give_the_same_to_the_same(
             for _ in range(rng.randint(1, 8)):
                 await twins.enqueue(rng.choice(CLASSES), rng.choice([300, 5_000, 60_000, 60_000]))
         elif what == "fetch":
-            await twins.fetch(rng.choice(WORKERS), rng.choice([1, 1, 2, 5, 30]))
+            hold_ms = rng.choice([0, 0, 1, 30, 200])
+            await twins.fetch(rng.choice(WORKERS), rng.choice([1, 1, 2, 5, 30]), hold_ms, rng.choice([0, 2, 9]))
         elif what == "fail" and twins.running:
             await twins.fail(rng.randrange(1000), rng.choice([0, 50, 400]))
         else:

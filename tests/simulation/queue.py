@@ -90,9 +90,11 @@ class Queue:
         """Hand out up to `slots` requests, those that wait for a time first."""
         taken = Taken([], more=False, next_due=None)
         left = self._due(taken, instance, slots, now)
-        ripe = self._ripe(now, hold, depth, taken) if hold > 0 else None
-        self._new(taken, slots, now, ripe)
-        taken.more = left or (self.waiting > 0 if ripe is None else len(taken.requests) >= slots)
+        taken.more = self._new(taken, slots, now, (hold, depth)) or left
+        if hold > 0:
+            for line in self.classes:
+                if line:
+                    self._sooner(taken, line[0].ready + hold, now)
         if self._delayed:
             self._sooner(taken, self._delayed[0][0], now)
         return taken
@@ -123,30 +125,22 @@ class Queue:
             heappush(self._delayed, item)
         return left
 
-    def _ripe(self, now: float, hold: float, depth: int, taken: Taken) -> list[int]:
-        """Return how many of each class a worker with a hold may take: ripe, or beyond `depth`."""
-        counts = [0, 0, 0, 0]
-        for which, line in enumerate(self.classes):
-            for request in line:
-                if request.ready + hold > now:
-                    self._sooner(taken, request.ready + hold, now)
-                    break
-                counts[which] += 1
-        beyond = self.waiting - depth - sum(counts)
-        for which, line in enumerate(self.classes):
-            if beyond > 0:
-                extra = min(beyond, len(line) - counts[which])
-                counts[which] += extra
-                beyond -= extra
-        return counts
+    def _ripe(self, line: deque[Request], most: int, now: float, hold: float, depth: int) -> int:
+        """Return how many of a class a worker with a hold may take: ripe, or beyond `depth`."""
+        old = 0
+        for request in line:
+            if old == most or request.ready + hold > now:
+                break
+            old += 1
+        return min(most, max(old, self.waiting - depth))
 
-    def _new(self, taken: Taken, slots: int, now: float, ripe: list[int] | None) -> None:
-        """Deficit round robin over the classes, as fetch.lua does it."""
+    def _new(self, taken: Taken, slots: int, now: float, holding: tuple[float, int]) -> bool:
+        """Deficit round robin over the classes, as fetch.lua does it; return whether something is left."""
         reads, dry = 0, 0
         empty = [False] * 4
         turn = list(self._turn)
         for which in range(4):
-            if not (len(self.classes[which]) + self._leased[which] if ripe is None else ripe[which]):
+            if not len(self.classes[which]) + self._leased[which]:
                 empty[which] = True
                 turn[which] = 0
                 dry += 1
@@ -156,7 +150,7 @@ class Queue:
                 if turn[at] <= 0:
                     turn[at] = WEIGHT[at]
                 want = min(slots - len(taken.requests), READS if dry == 3 else turn[at], READS - reads)
-                got = self._read(taken, at, want, now, ripe)
+                got = self._read(taken, at, want, now, holding)
                 reads += got
                 if got < want:
                     turn[at], empty[at] = 0, True
@@ -167,10 +161,13 @@ class Queue:
                 at = (at + 1) % 4
         if reads:
             self._at, self._turn = at, turn
+        return dry < 4 and self.waiting > 0
 
-    def _read(self, taken: Taken, which: int, want: int, now: float, ripe: list[int] | None) -> int:
+    def _read(self, taken: Taken, which: int, want: int, now: float, holding: tuple[float, int]) -> int:
         line = self.classes[which]
-        count = min(want, len(line) if ripe is None else ripe[which])
+        hold, depth = holding
+        count = min(want, len(line)) if hold <= 0 else self._ripe(line, want, now, hold, depth)
+        count = min(count, len(line))
         for _ in range(count):
             request = line.popleft()
             if request.deadline <= now:
@@ -180,8 +177,6 @@ class Queue:
                 self._leased[which] += 1
                 self._start(taken, request)
         self.waiting -= count
-        if ripe is not None:
-            ripe[which] -= count
         return count
 
     @staticmethod

@@ -229,7 +229,4 @@ class Worker:
         if (wait := self.breaker.retry_at(now)) > now and wait != float("inf"):
             self._clock.at(wait + 1e-6, self.pull)
         pool.settle(request, self, success=success, again=now + BACKOFF * self._rng.random())
-        for name, share in self.shares.items():  # with fewer in flight it need not hold as long
-            if share.step_ms and name not in self._pulling:
-                self._again(self.pools[name])
         self.pull()

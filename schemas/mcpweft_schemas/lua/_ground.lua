@@ -59,6 +59,15 @@ end
 
 local function ring() redis.call('ZADD', base .. 'bell', 0, '1') end
 
+-- Workers that hold back watch streams instead of the bell: one of its own tells them of what is delayed. They are
+-- there only while there are shares.
+local function stir()
+  if redis.call('EXISTS', base .. 'shares') == 1 then
+    redis.pcall('XADD', base .. 'stir', 'MAXLEN', '1', '*', 'v', '1')
+    redis.call('PEXPIRE', base .. 'stir', '60000')
+  end
+end
+
 -- How many entries of the class streams nobody has taken.
 local function untaken()
   local n = 0

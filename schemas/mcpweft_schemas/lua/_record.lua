@@ -118,6 +118,7 @@ local function due_at(r, others, again)
   redis.call('ZADD', base .. 'delayed', int(others), r.id)
   redis.call('HSET', record_key(r.id), 'due_again', int(again))
   ring()
+  stir()
 end
 
 local function free_key(r)

@@ -136,12 +136,13 @@ local function accept(at)
   return {'OK', id, delay > 0 and 'delayed' or 'queued', '0'}
 end
 
-local added = false
+local added, later = false, false
 for i = 1, n do
   local answer = accept(2 + (i - 1) * STRIDE)
-  if answer[1] == 'OK' then added = true end
+  if answer[1] == 'OK' then added, later = true, later or answer[3] == 'delayed' end
   answers[#answers + 1] = answer
 end
 if added then ring() end
+if later then stir() end
 write_tally()
 return answers

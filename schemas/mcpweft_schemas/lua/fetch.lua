@@ -1,12 +1,15 @@
 -- needs ground record deliver
 -- fetch: hand a worker up to as many requests as it has free slots.
 -- KEYS  pool
--- ARGV  worker server instance incarnation epoch slots versions (space-separated)
+-- ARGV  worker server instance incarnation epoch slots versions (space-separated) hold_ms depth
 -- Gives {word, now, next_due_ms or -1, more (0|1), deliveries…}.
+-- A worker with a hold takes what has been ready for so long, and what waits beyond `depth`. What it leaves it rings
+-- for, and next_due_ms says when the next of it will have been ready for long enough.
 -- Atomic: an entry is pending for its worker exactly when its record says running, with that entry. A reader
 -- that lost an answer raises its epoch (adopt), so bytes of an older fetch that arrive late are STALE.
 local worker, server, instance, inc = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local epoch, slots = tonumber(ARGV[5]), tonumber(ARGV[6])
+local hold, depth = tonumber(ARGV[8] or '0'), tonumber(ARGV[9] or '0')
 local LOOK, READS, BYTES = 64, 50, 1048576
 local WEIGHT = {8, 4, 2, 1}
 local TAKEN = {'state', 'stream', 'entry', 'class', 'tool', 'v', 'safe', 'attempt', 'deliveries', 'max', 'deadline',
@@ -135,6 +138,32 @@ end
 
 local stat = redis.call('HMGET', base .. 'stat', 'turn', 'bytes')
 
+local waiting = hold > 0 and untaken() or 0
+
+-- The id of the entry that was taken last: what lies behind it, nobody has.
+local function last_taken(stream)
+  local groups = redis.pcall('XINFO', 'GROUPS', stream)
+  for _, group in ipairs(groups.err and {} or groups) do
+    if field(group, 'name') == GROUP then return field(group, 'last-delivered-id') end
+  end
+  return '0-0'
+end
+
+-- How many of the next `n` of a class a worker that holds back may take.
+local function ripe(which, n)
+  if waiting - depth >= n then return n end
+  local stream = base .. 'q:' .. which
+  local old = redis.call('XRANGE', stream, '(' .. last_taken(stream), int(now - hold), 'COUNT', int(n))
+  return math.max(0, waiting - depth, #old)
+end
+
+local function until_ripe(which)
+  local stream = base .. 'q:' .. which
+  local head = redis.call('XRANGE', stream, '(' .. last_taken(stream), '+', 'COUNT', '1')[1]
+  local at = head and tonumber(string.match(head[1], '^%d+')) + hold
+  if at and at > now then sooner(at) end
+end
+
 -- Deficit round robin over the classes; the turn and the deficits are carried from fetch to fetch. A class that is
 -- found empty is passed over, and the last one that is not may have all the rest.
 local function new_ones()
@@ -150,9 +179,11 @@ local function new_ones()
     if not empty[at] then
       if turn[at + 1] <= 0 then turn[at + 1] = WEIGHT[at] end
       local want = math.min(slots - #out, dry == 3 and READS or turn[at + 1], READS - reads, chunk)
-      local stream, got = read(STREAMS[at], want)
+      local may = hold > 0 and ripe(STREAMS[at], want) or want
+      local stream, got = '', {}
+      if may > 0 then stream, got = read(STREAMS[at], may) end
       for _, item in ipairs(got) do receive(stream, item[1], item[2]) end
-      reads = reads + #got
+      reads, waiting = reads + #got, waiting - #got
       turn[at + 1] = #got < want and 0 or math.max(0, turn[at + 1] - #got)
       if #got < want then empty[at], dry = true, dry + 1 end
     end
@@ -166,7 +197,10 @@ end
 
 due_ones()
 local more = new_ones() or left
-if more then ring() end
+if hold > 0 then
+  for i = 1, 4 do if length[STREAMS[i]] > 0 then until_ripe(STREAMS[i]) end end
+end
+if more or waiting > 0 then ring() end
 local head = redis.call('ZRANGEBYSCORE', base .. 'delayed', '(' .. int(now), '+inf', 'WITHSCORES', 'LIMIT', '0', '1')
 if head[2] then sooner(tonumber(head[2])) end
 write_tally()

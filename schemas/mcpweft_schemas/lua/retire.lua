@@ -23,6 +23,7 @@ if info then
   if not STICKS[redis.call('HGET', left, 'state') or ''] and not has_owner(instance) then redis.call('DEL', left) end
 end
 redis.call('HDEL', base .. 'load', worker)
+redis.call('HDEL', base .. 'shares', worker)
 redis.call('HDEL', base .. 'readers', worker)
 redis.call('DEL', base .. 'ctl:' .. worker)
 return 'OK'
