@@ -1,46 +1,132 @@
 """Admin commands to whichever coordinator runs: a job each, its result awaited.
 
     async with Admin(url, namespace) as admin:
-        words = await admin.replay_dead("github", ["github~0198…"])
+        await admin.drain("github", reason="new version")
+        for row in await admin.servers():
+            print(row.name, row.state, row.order)
+
+A command is carried out once, or not at all: one that no coordinator has taken in time is taken back. One
+that is given twice gets the same answer.
 
 Above stands whoever administers. Below is the queue that `duties` serves.
 """
 
 from __future__ import annotations
 
+import asyncio
+import getpass
+import socket
+import time
 import uuid
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from mcpweft_coordinator.duties import connect
+from arq.constants import in_progress_key_prefix, job_key_prefix, result_key_prefix
+from redis.exceptions import RedisError
+
+from mcpweft_coordinator.duties import COMMAND_S, connect, queue_of
+from mcpweft_coordinator.receipt import OrderReceipt, ServerRow, read
+from mcpweft_schemas.errors import BY_CODE, ConnectionFailedError, RequestTimeoutError
+from mcpweft_schemas.outcome import Code
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from arq.connections import ArqRedis
 
 _EXPIRES_S = 60  # a command that nobody ran by then is not wanted any more
+_LOOK_S = 0.05
+TAKEN_S = 6.0
+"""How long a command waits for a coordinator to take it; each looks once a second."""
+
+
+class NoCoordinatorError(ConnectionFailedError):
+    """No coordinator took a command: nothing was done."""
+
+    def _ran(self) -> str:
+        return "Nothing was done."
+
+
+class CommandUnansweredError(RequestTimeoutError):
+    """A command was taken and its answer has not come: it may have been carried out."""
+
+    def _ran(self) -> str:
+        return "It may have been carried out."
+
+
+def whoever() -> str:
+    """Return who gives commands from this process: `user@host`."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # a user id without a name, as in a container
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"
 
 
 class Admin:
-    """Gives commands to the coordinators of one namespace."""
+    """Gives commands to the coordinators of one namespace.
 
-    def __init__(self, control_url: str, namespace: str) -> None:
+    Each command raises NoCoordinatorError where nobody takes it, CommandUnansweredError where its answer does
+    not come in time, InvalidConfigError for what its caller must change.
+    """
+
+    def __init__(self, control_url: str, namespace: str, *, by: str | None = None) -> None:
+        """`by`: in whose name; the user and host of this process by default."""
         self._url = control_url
         self._namespace = namespace
+        self._by = by or whoever()
         self._pool: ArqRedis | None = None
+
+    # -- servers -------------------------------------------------------------------------------------------
+
+    async def servers(self, *, within_s: float = 30.0) -> tuple[ServerRow, ...]:
+        """Return every server: those that are configured, and those that workers brought along."""
+        return tuple(read(ServerRow, row) for row in await self._command("servers", within_s))
+
+    async def failover(self, server: str, reason: str, *, within_s: float = 30.0) -> OrderReceipt:
+        """Take a server out until `reset`.
+
+        It takes no more work; calls under way that may run twice are tried elsewhere at once, others finish.
+        """
+        return read(OrderReceipt, await self._command("failover", within_s, server, self._by, reason))
+
+    async def drain(self, server: str, reason: str = "", *, within_s: float = 30.0) -> OrderReceipt:
+        """Let a server finish what it has and take nothing more, until `uncordon`. Its workers stay."""
+        return read(OrderReceipt, await self._command("drain", within_s, server, self._by, reason))
+
+    cordon = drain
+
+    async def uncordon(self, server: str, reason: str = "", *, within_s: float = 30.0) -> OrderReceipt:
+        """Undo `drain`; what else was ordered stands."""
+        return read(OrderReceipt, await self._command("uncordon", within_s, server, self._by, reason))
+
+    async def reset(self, server: str, reason: str = "", *, within_s: float = 30.0) -> OrderReceipt:
+        """Undo every order to a server and close its breaker."""
+        return read(OrderReceipt, await self._command("reset", within_s, server, self._by, reason))
+
+    # -- dead letters --------------------------------------------------------------------------------------
 
     async def replay_dead(
         self, capability: str, ids: Sequence[str], within_s: float = 30.0
     ) -> dict[str, tuple[str, str]]:
-        """Have dead letters accepted anew; return id → (word, new id). Raises TimeoutError."""
+        """Have dead letters accepted anew; return id → (word, new id)."""
         answers = await self._run("replay_dead", within_s, capability, list(ids))
         return {request_id: (word, new_id) for request_id, (word, new_id) in answers.items()}
 
     async def purge_dead(
         self, capability: str, ids: Sequence[str] | None = None, within_s: float = 30.0
     ) -> int:
-        """Have these dead letters forgotten, or all; return how many there were. Raises TimeoutError."""
+        """Have these dead letters forgotten, or all; return how many there were."""
         return int(await self._run("purge_dead", within_s, capability, None if ids is None else list(ids)))
+
+    # -- jobs ----------------------------------------------------------------------------------------------
+
+    async def _command(self, command: str, within_s: float, *args: Any) -> Any:
+        """Give one command; return its answer, or raise what it ended with."""
+        said = cast("Mapping[str, Any]", await self._run(command, within_s, *args))
+        if "error" not in said:
+            return said["ok"]
+        error = said["error"]
+        raise BY_CODE[Code(error["code"])](error["what"], advice=error["advice"])
 
     async def _run(self, command: str, within_s: float, *args: Any) -> Any:
         if self._pool is None:
@@ -49,13 +135,52 @@ class Admin:
         job = await self._pool.enqueue_job(command, *args, _job_id=job_id, _expires=_EXPIRES_S)
         if job is None:
             raise RuntimeError(f"job {job_id} exists already")
-        return await job.result(timeout=within_s, poll_delay=0.1)
+        began, taken = time.monotonic(), False
+        while (info := await job.result_info()) is None:
+            past = time.monotonic() - began
+            taken = taken or await self._is_taken(job_id)
+            if not taken and past >= min(within_s, TAKEN_S):
+                await self._take_back(job_id, command)
+                taken = True
+            elif past >= min(within_s, COMMAND_S):
+                raise _unanswered(command, f"has not answered within {past:.0f} s")
+            await asyncio.sleep(_LOOK_S)
+        if not info.success:
+            raise _unanswered(command, f"was cut off: {info.result}")
+        return info.result
+
+    async def _is_taken(self, job_id: str) -> bool:
+        assert self._pool is not None  # noqa: S101  # _run looked
+        return bool(await self._pool.exists(in_progress_key_prefix + job_id))
+
+    async def _take_back(self, job_id: str, command: str) -> None:
+        """Take a command back that nobody has taken. Raises NoCoordinatorError where that is sure."""
+        assert self._pool is not None  # noqa: S101  # _run looked
+        # Without its definition whoever takes it at this very moment has nothing to run.
+        await self._pool.delete(job_key_prefix + job_id)
+        await self._pool.zrem(queue_of(self._namespace), job_id)
+        if await self._is_taken(job_id) or await self._pool.exists(result_key_prefix + job_id):
+            return
+        raise NoCoordinatorError(
+            f"No coordinator of namespace {self._namespace!r} took the command {command!r}",
+            advice="Start one (`mcpweft up`, or `mcpweft coordinator`), then give it again.",
+        )
 
     async def __aenter__(self) -> Self:
-        self._pool = await connect(self._url, self._namespace)
+        try:
+            self._pool = await connect(self._url, self._namespace, retries=0)
+        except (OSError, RedisError) as error:
+            raise NoCoordinatorError(f"The store of the commands was not reached: {error}") from error
         return self
 
     async def __aexit__(self, *_: object) -> None:
         pool, self._pool = self._pool, None
         if pool is not None:
             await cast("Any", pool).aclose(close_connection_pool=True)
+
+
+def _unanswered(command: str, what: str) -> CommandUnansweredError:
+    return CommandUnansweredError(
+        f"The command {command!r} {what}",
+        advice="`mcpweft events` and `mcpweft servers list` show whether; giving it again does no harm.",
+    )

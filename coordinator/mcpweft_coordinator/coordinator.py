@@ -22,6 +22,7 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from mcpweft_coordinator.clerk import Clerk
 from mcpweft_coordinator.duties import Duties, control_of
 from mcpweft_coordinator.endpoint import Endpoint
 from mcpweft_coordinator.registrar import Registrar
@@ -98,7 +99,8 @@ class Coordinator:
         )
         self.duties: Duties | None = None
         if (control := control_of(store.link.url, control_url)) is not None:
-            self.duties = Duties(store, control, holder, rng)
+            clerk = Clerk(store, lambda: config, self.herald.tell)
+            self.duties = Duties(store, control, holder, rng, commands=clerk.commands())
         self.endpoint: Endpoint | None = None
         if config.coordinator.port is not None:
             self.endpoint = Endpoint(

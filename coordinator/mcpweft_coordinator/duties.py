@@ -22,6 +22,9 @@ on a Cluster: there it needs a plain Redis of its own, `control_url`; without on
 a line in the log. The fabric runs on without them: what must not wait is the leader's own
 (`mcpweft_schemas.sweeper`).
 
+What the commands do is told them by name (`clerk`). An answer is a map: `{"ok": …}`, or
+`{"error": {code, what, advice}}`, since an exception does not travel.
+
 Above stands `coordinator`. Below are arq and the store's moves. No other module but `admin` may know arq.
 """
 
@@ -29,6 +32,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, cast
 
@@ -38,12 +43,12 @@ from arq.cron import cron
 from arq.worker import Worker, func
 
 from mcpweft_schemas import ident
-from mcpweft_schemas.errors import FabricError
+from mcpweft_schemas.errors import FabricError, McpweftError
 from mcpweft_schemas.keys import FleetKeys
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from mcpweft_schemas.store import Store
 
@@ -55,10 +60,15 @@ KEEP_MS = 3_600_000
 PAGE = 100
 _KEEP_RESULT_S = 150
 _JOB_S = 60
+COMMAND_S = 300
+"""How long a command may take at most, in seconds."""
 _POLL_S = 1.0
 _LONGEST_PAUSE_S = 30.0
 _CLOSE_S = 2.0
 _TRIES = 3
+
+Handler = Callable[..., Awaitable[Any]]
+"""What carries out a command: plain values in, a plain value out. Raises McpweftError."""
 
 
 def pack(value: Any) -> bytes:
@@ -83,10 +93,10 @@ def control_of(url: str, control_url: str | None) -> str | None:
     return url if url.startswith(("redis://", "rediss://", "unix://")) else None
 
 
-async def connect(control_url: str, namespace: str) -> ArqRedis:
+async def connect(control_url: str, namespace: str, *, retries: int = 5) -> ArqRedis:
     """Return arq's way to a namespace's queue; who asks for it closes it."""
     return await create_pool(
-        RedisSettings.from_dsn(control_url),
+        replace(RedisSettings.from_dsn(control_url), conn_retries=retries),
         job_serializer=pack,
         job_deserializer=unpack,
         default_queue_name=queue_of(namespace),
@@ -105,6 +115,7 @@ class Duties:
         *,
         schedule: Mapping[str, set[int]] | None = None,
         on_tick: Callable[[str], None] | None = None,
+        commands: Mapping[str, Handler] | None = None,
     ) -> None:
         """Make one.
 
@@ -115,6 +126,7 @@ class Duties:
             rng: Chance, for pauses.
             schedule: When members are purged, as arq's `cron` takes it; each full hour by default.
             on_tick: Told the job id of each scheduled duty that ran here.
+            commands: What else it carries out, by name.
 
         """
         self._store = store
@@ -123,6 +135,7 @@ class Duties:
         self._rng = rng
         self._schedule: Mapping[str, Any] = schedule or {"minute": {0}, "second": {0}}
         self._on_tick = on_tick
+        self._commands = dict(commands or {})
 
     async def run(self) -> None:
         """Do duties until cancelled; where the store is away, try again after a pause."""
@@ -166,7 +179,9 @@ class Duties:
         tick: Any = self._purge_members
         return Worker(
             functions=[func(cast("Any", self.replay_dead), name="replay_dead"),
-                       func(cast("Any", self.purge_dead), name="purge_dead")],
+                       func(cast("Any", self.purge_dead), name="purge_dead"),
+                       *(func(cast("Any", _told(handler)), name=name, timeout=COMMAND_S)
+                         for name, handler in self._commands.items())],
             cron_jobs=[cron(tick, name=name, keep_result=_KEEP_RESULT_S, max_tries=1, unique=True,
                             timeout=_JOB_S, **self._schedule)],
             redis_pool=pool, queue_name=queue_of(self._store.namespace),
@@ -229,3 +244,15 @@ class Duties:
             if not gone:  # somebody else purges at the same time, or a letter has no record any more
                 break
         return purged
+
+
+def _told(handler: Handler) -> Handler:
+    """Return a job that answers how `handler` ended."""
+
+    async def job(_context: dict[str, Any], *args: Any) -> dict[str, Any]:
+        try:
+            return {"ok": await handler(*args)}
+        except McpweftError as error:
+            return {"error": {"code": error.code.value, "what": error.what, "advice": error.advice}}
+
+    return job

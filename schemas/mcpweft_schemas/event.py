@@ -50,6 +50,8 @@ class Kind(StrEnum):
     """Somebody added a server to the fleet."""
     SERVER_REMOVED = "server_removed"
     """Somebody removed a server from the fleet."""
+    SERVER_ORDERED = "server_ordered"
+    """Somebody ordered something of a server: `order`, `by` whom, `before` and `after` of its breaker."""
     BREAKER_MOVED = "breaker_moved"
     """The breaker of a server went from `before` to `after`."""
     FAILOVER = "failover"

@@ -62,6 +62,14 @@ COMMANDS: dict[str, tuple[Entry, ...]] = {
         Entry("inspect", _HERE + "request:inspect", "Show where one call stands, and each attempt."),
         Entry("dead", _HERE + "dead:app", "List, show, replay or purge dead letters."),
     ),
+    "Manage": (
+        Entry(
+            "servers",
+            "mcpweft_coordinator.cli.servers:app",
+            "List servers; add, remove, drain them, take them out.",
+            "coordinator",
+        ),
+    ),
     "Set up": (
         Entry("init", _HERE + "init:init", "Write a commented mcpweft.toml."),
         Entry("check", _HERE + "check:check", "Check mcpweft.toml and mcp.json."),
