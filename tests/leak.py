@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 OWNED = {
     "alive": "beats of workers: retire and reclaim take each out",
     "breaker:*": "retire of the last worker takes it; what was ordered by hand is undone by hand",
+    "config": "what is set for the whole fleet: durable, changed by an admin",
+    "config:history": "the last 50 versions of that",
     "bell": "one token: a worker that wakes takes it",
     "dead": "dead letters, bounded by age: the leader drops old ones",
     "delayed": "requests that wait for a time: fetch takes what is due, an end takes its own",

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import json
 import socket
 import time
 import uuid
@@ -24,7 +25,7 @@ from arq.constants import in_progress_key_prefix, job_key_prefix, result_key_pre
 from redis.exceptions import RedisError
 
 from mcpweft_coordinator.duties import COMMAND_S, connect, queue_of
-from mcpweft_coordinator.receipt import OrderReceipt, ServerRow, read
+from mcpweft_coordinator.receipt import ConfigReceipt, ConfigVersion, OrderReceipt, ServerRow, read
 from mcpweft_schemas.errors import BY_CODE, ConnectionFailedError, RequestTimeoutError
 from mcpweft_schemas.outcome import Code
 
@@ -102,6 +103,45 @@ class Admin:
     async def reset(self, server: str, reason: str = "", *, within_s: float = 30.0) -> OrderReceipt:
         """Undo every order to a server and close its breaker."""
         return read(OrderReceipt, await self._command("reset", within_s, server, self._by, reason))
+
+    # -- configuration -------------------------------------------------------------------------------------
+
+    async def config_get(self, key: str | None = None, *, within_s: float = 30.0) -> Any:
+        """Return what is in force at `key`, such as `queue.bound`, or the whole; what may be secret is `***`.
+
+        It is what the coordinator that answers goes by: its own files, and what is set for the fleet.
+        """
+        return (await self._command("config_get", within_s, key))["value"]
+
+    async def config_set(
+        self, key: str, value: Any, reason: str = "", *, within_s: float = 30.0
+    ) -> ConfigReceipt:
+        """Set one key for the whole fleet; text is read as in the environment: a list is `a,b` or JSON."""
+        text = value if isinstance(value, str) else json.dumps(value)
+        return read(ConfigReceipt, await self._command("config_set", within_s, key, text, self._by, reason))
+
+    async def config_unset(self, key: str, reason: str = "", *, within_s: float = 30.0) -> ConfigReceipt:
+        """Leave a key, or a table, to each process's own configuration again."""
+        return read(ConfigReceipt, await self._command("config_unset", within_s, key, self._by, reason))
+
+    async def config_apply(
+        self, tree: Mapping[str, Any], reason: str = "", *, replace: bool = False, within_s: float = 30.0
+    ) -> ConfigReceipt:
+        """Merge settings in the shape of mcpweft.toml into the fleet's; `replace`: let them be all."""
+        how = "replace" if replace else "merge"
+        said = await self._command("config_apply", within_s, dict(tree), self._by, reason, how)
+        return read(ConfigReceipt, said)
+
+    async def config_history(self, *, within_s: float = 30.0) -> tuple[ConfigVersion, ...]:
+        """Return the last versions of what is set for the fleet, newest first."""
+        return tuple(read(ConfigVersion, each) for each in await self._command("config_history", within_s))
+
+    async def config_rollback(
+        self, version: int | None = None, reason: str = "", *, within_s: float = 30.0
+    ) -> ConfigReceipt:
+        """Set what an earlier version set (the one before the present by default), as a new version."""
+        said = await self._command("config_rollback", within_s, version, self._by, reason)
+        return read(ConfigReceipt, said)
 
     # -- dead letters --------------------------------------------------------------------------------------
 

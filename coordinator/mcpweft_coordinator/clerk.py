@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from mcpweft_coordinator.orders import Orders
 from mcpweft_coordinator.receipt import Command, plain
 from mcpweft_coordinator.roster import Roster
+from mcpweft_coordinator.secretary import Secretary
 from mcpweft_schemas.circuit import Event as Move
 from mcpweft_schemas.errors import InvalidConfigError, near
 from mcpweft_schemas.event import Event, Kind, Who
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from mcpweft_coordinator.receipt import OrderReceipt
     from mcpweft_coordinator.roster import Entry
+    from mcpweft_coordinator.steward import Steward
     from mcpweft_schemas.config import Config
     from mcpweft_schemas.store import Store
 
@@ -29,12 +31,27 @@ if TYPE_CHECKING:
 class Clerk:
     """Carries out the commands of one coordinator."""
 
-    def __init__(self, store: Store, config: Callable[[], Config], tell: Callable[[Event], None]) -> None:
-        """`config` is the configuration in force; `tell` has the fleet told of an event and never waits."""
+    def __init__(
+        self,
+        store: Store,
+        config: Callable[[], Config],
+        tell: Callable[[Event], None],
+        steward: Steward | None = None,
+    ) -> None:
+        """Make one.
+
+        Args:
+            store: The namespace that is managed.
+            config: The configuration in force.
+            tell: Has the fleet told of an event; never waits.
+            steward: Where the fleet's configuration is followed: then it can be changed too.
+
+        """
         self._roster = Roster(store)
         self._orders = Orders(store)
         self._config = config
         self._tell = tell
+        self._secretary = None if steward is None else Secretary(store, steward, tell)
 
     def commands(self) -> Mapping[str, Callable[..., Awaitable[Any]]]:
         """Return every command by its name."""
@@ -44,6 +61,7 @@ class Clerk:
             "drain": self.drain,
             "uncordon": self.uncordon,
             "reset": self.reset,
+            **({} if self._secretary is None else self._secretary.commands()),
         }
 
     async def servers(self) -> list[dict[str, Any]]:

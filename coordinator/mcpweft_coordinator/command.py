@@ -80,15 +80,16 @@ def resolve(
     """
     from mcpweft_coordinator.entry import CoordinatorOptions  # nothing here is needed for --help
     from mcpweft_schemas import tomlfile
-    from mcpweft_schemas.config import load_config
+    from mcpweft_schemas.config import read_base
     from mcpweft_schemas.locate import locate
 
     here = Path.cwd()
     overrides = {"coordinator": {"port": port, "host": host}}
-    config = load_config(where.config or tomlfile.nearest(here), overrides, directory=here)
+    base = read_base(where.config or tomlfile.nearest(here), overrides, directory=here)
+    config = base.config()
     place = locate(
         where.store or (config.redis.url if where.config else None),
         namespace=where.namespace or (config.namespace if where.config else None),
         fabric=where.name,
     )
-    return CoordinatorOptions(config=config, place=place, id=id)
+    return CoordinatorOptions(config=config, base=base, place=place, id=id)

@@ -3,6 +3,7 @@
     sweeper      always: leads, or waits to
     registrar    always: declares the configured pools
     scaler       always: how many workers servers with `min` or `max` should have
+    steward      where it was told what this process was given to read: follows the fleet's configuration
     duties       where arq has a store that it can use
     herald       always: tells the fleet what happens
     launcher     where this host runs workers too
@@ -27,7 +28,9 @@ from mcpweft_coordinator.duties import Duties, control_of
 from mcpweft_coordinator.endpoint import Endpoint
 from mcpweft_coordinator.registrar import Registrar
 from mcpweft_coordinator.scaler import Scaler, ScalingEvent
+from mcpweft_coordinator.steward import Steward
 from mcpweft_schemas import ident
+from mcpweft_schemas.errors import FabricError
 from mcpweft_schemas.event import Event as News
 from mcpweft_schemas.event import Kind, Who
 from mcpweft_schemas.herald import Herald
@@ -40,11 +43,12 @@ if TYPE_CHECKING:
 
     from mcpweft_coordinator.launcher import Launcher
     from mcpweft_coordinator.view import ServerView
-    from mcpweft_schemas.config import Config
+    from mcpweft_schemas.config import Base, Config
     from mcpweft_schemas.store import Store
 
 LOG = logging.getLogger("mcpweft.coordinator")
 _LAST_WORDS_S = 1.0
+_FIRST_LOOK_S = 2.0
 _SCALING = {ScalingEvent.NEEDED: Kind.SCALE_NEEDED, ScalingEvent.DONE: Kind.SCALE_DONE}
 _LOUD = {Event.CUT, Event.DOUBT, Event.FAULT, Event.RECLAIMED, Event.RETIRED}
 
@@ -66,8 +70,8 @@ class Coordinator:
         clock: Callable[[], float],
         rng: random.Random,
         launcher: Launcher | None = None,
-        control_url: str | None = None,
         herald: Herald | None = None,
+        base: Base | None = None,
     ) -> None:
         """Make one.
 
@@ -78,13 +82,19 @@ class Coordinator:
             clock: Seconds that never run backwards.
             rng: Chance.
             launcher: The launcher of this host, if it runs workers.
-            control_url: A plain Redis for arq; needed where the data is on a Cluster.
             herald: The one that the launcher tells its events to; None: one of its own.
+            base: What `config` was made of; None: the fleet's configuration is not followed here.
 
         """
         self.launcher = launcher
         self.holder = holder
         self.herald = herald or Herald(store, config.events.keep, clock)
+        self._config = config
+        self.steward: Steward | None = None
+        if base is not None:
+            self.steward = Steward(
+                store, base, config, self._apply, clock=clock, rng=rng, tell=self.herald.tell
+            )
         self.registrar = Registrar(store, config, rng, self.herald.tell)
         self.sweeper = Sweeper(
             store, holder, Policy.of(config), clock=clock, rng=rng, on_event=self._log_event
@@ -98,8 +108,8 @@ class Coordinator:
             on_event=self._tell_scaling,
         )
         self.duties: Duties | None = None
-        if (control := control_of(store.link.url, control_url)) is not None:
-            clerk = Clerk(store, lambda: config, self.herald.tell)
+        if (control := control_of(store.link.url, config.coordinator.control_url)) is not None:
+            clerk = Clerk(store, lambda: self.config, self.herald.tell, self.steward)
             self.duties = Duties(store, control, holder, rng, commands=clerk.commands())
         self.endpoint: Endpoint | None = None
         if config.coordinator.port is not None:
@@ -111,6 +121,20 @@ class Coordinator:
                 config.coordinator.host,
                 config.coordinator.port,
             )
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force here."""
+        return self._config
+
+    def _apply(self, config: Config) -> None:
+        """Have every part go by another configuration."""
+        self._config = config
+        self.herald.keep = config.events.keep
+        self.registrar.apply(config)
+        self.scaler.apply(config)
+        if self.launcher is not None:
+            self.launcher.apply(config)
 
     def views(self) -> tuple[ServerView, ...]:
         """Return how the servers of this host are; empty where it launches none."""
@@ -128,7 +152,19 @@ class Coordinator:
                     await self.herald.last_words()
 
     async def _run(self) -> None:
-        parts = (self.sweeper, self.registrar, self.scaler, self.duties, self.endpoint, self.herald)
+        if self.steward is not None:
+            with suppress(TimeoutError, FabricError):
+                async with asyncio.timeout(_FIRST_LOOK_S):
+                    await self.steward.catch_up()  # before anything is started that would be stopped at once
+        parts = (
+            self.steward,
+            self.sweeper,
+            self.registrar,
+            self.scaler,
+            self.duties,
+            self.endpoint,
+            self.herald,
+        )
         async with asyncio.TaskGroup() as tasks:
             lasting = [
                 tasks.create_task(part.run(), name=type(part).__name__) for part in parts if part is not None

@@ -6,6 +6,11 @@
        └──── idle for idle_stop ──┼───┼───────────────────┘
                                   └───┴── RESTARTING, CRASHING: a pause of 0.1 s … 30 s, jittered
 
+Where the server's configuration has changed its workers are replaced, one by one: a new one serves before an
+old one is drained, except for an exclusive server, whose old one goes first. New ones that never serve leave
+the old ones as they are. A server that is taken out of the configuration ends within the grace, and hands
+back the rest.
+
 Where the number follows the load, ASLEEP is while none is wanted here. A worker too many is drained, the
 least busy first: it takes nothing more, and ends when its last call has ended, whenever that is.
 
@@ -26,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 from mcpweft_coordinator.child import Child
 from mcpweft_coordinator.view import CrewState, ServerView
 from mcpweft_schemas import ident
+from mcpweft_schemas.config import Start
 from mcpweft_schemas.event import Event, Kind, Who
 from mcpweft_schemas.slug import slug
 
@@ -40,6 +46,7 @@ LOG = logging.getLogger("mcpweft.launcher")
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 30.0
 _STEADY_S = 10.0  # who has run for so long did not crash at its start
 _CRASHING = 3  # ends in a row that make a crash loop
+_HAND_BACK_S = 5.0  # for what is left to be settled once the grace is over
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +100,7 @@ class Crew:
         self._means = means
         self._children: dict[str, Child] = {}
         self._stopping: set[str] = set()
+        self._outdated: set[str] = set()  # those that run by an earlier configuration
         self._busy_at = means.clock()
         self._failures = 0
         self._pause_until = 0.0
@@ -118,13 +126,23 @@ class Crew:
             self.asleep = False
         elif self._idle_for(now):
             self.asleep = True
-        running = [worker for worker in self._children if worker not in self._stopping]
-        for worker in self._too_many(running):
+        for worker in self._leaving():
             self._stopping.add(worker)
             self._children[worker].drain()
         if now >= self._pause_until:
-            for _ in range(self.wanted - len(running)):
+            for _ in range(self._missing()):
                 self._begin()
+
+    def adopt(self, server: ServerConfig, means: Means, *, renew: bool) -> None:
+        """Go by another configuration of the server; `renew`: its workers have to be replaced for it."""
+        if server.scaled != self.server.scaled:
+            self.asleep = server.scaled or server.start is Start.LAZY
+        elif server.start is Start.EAGER and not server.scaled and server.idle_stop is None:
+            self.asleep = False
+        self.server, self._means = server, means
+        if renew:
+            self._outdated |= set(self._children)
+            self._failures, self._pause_until = 0, 0.0
 
     def banish(self) -> None:
         """Kill the workers of an exclusive server: its lease is no longer sure."""
@@ -136,6 +154,13 @@ class Crew:
         """End all workers: at once if they can, by force after the grace."""
         self.asleep = True
         await asyncio.gather(*(child.stop(self._means.grace_s) for child in self._children.values()))
+
+    async def retire(self) -> None:
+        """End all workers because the server is no longer configured: they finish, within the grace."""
+        self.asleep = True
+        self._stopping |= set(self._children)
+        limit = self._means.grace_s + _HAND_BACK_S
+        await asyncio.gather(*(child.stop(limit) for child in self._children.values()))
 
     def view(self) -> ServerView:
         """Return how this server is."""
@@ -191,6 +216,7 @@ class Crew:
         asked = worker in self._stopping or self.asleep or not self.allowed
         del self._children[worker]
         self._stopping.discard(worker)
+        self._outdated.discard(worker)
         if not asked:
             if self._means.clock() - began >= _STEADY_S:
                 self._failures = 0
@@ -209,11 +235,34 @@ class Crew:
         told = {"server": self.server.name, "reason": reason, "again_in_s": round(pause, 3)}
         LOG.warning("worker ended", extra={"fields": told | {"last_lines": list(lines[-5:])}})
 
-    def _too_many(self, running: list[str]) -> list[str]:
+    def _parted(self) -> tuple[list[str], list[str]]:
+        """Return who runs by the present configuration, and who by an earlier one."""
+        running = [worker for worker in self._children if worker not in self._stopping]
+        fresh = [worker for worker in running if worker not in self._outdated]
+        return fresh, [worker for worker in running if worker in self._outdated]
+
+    def _leaving(self) -> list[str]:
+        """Return who is to go: those too many, and an old one for each new one that serves."""
+        fresh, old = self._parted()
+        if self.exclusive:
+            return [*self._too_many(fresh, self.wanted), *old]
+        serving = sum(worker in self.seen.ready for worker in fresh)
+        return [*self._too_many(fresh, self.wanted), *self._too_many(old, max(0, self.wanted - serving))]
+
+    def _missing(self) -> int:
+        """Return how many are to be started: while there are old ones, one more at a time."""
+        fresh, old = self._parted()
+        if not old:
+            return self.wanted - len(fresh)
+        settled = all(worker in self.seen.ready for worker in fresh)
+        one_more = int(settled and len(fresh) < self.wanted)
+        return max(one_more, self.wanted - len(fresh) - len(old))
+
+    def _too_many(self, some: list[str], most: int) -> list[str]:
         """Return who is to go: first who takes no work yet, then who has least to do, then the newest."""
-        newest = reversed(running)
+        newest = reversed(some)
         order = sorted(newest, key=lambda one: (one in self.seen.ready, self.seen.busy.get(one, 0)))
-        return order[: max(0, len(running) - self.wanted)]
+        return order[: max(0, len(some) - most)]
 
     def _idle_for(self, now: float) -> bool:
         limit = self.server.idle_stop

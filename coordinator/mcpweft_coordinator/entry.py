@@ -25,7 +25,7 @@ from mcpweft_schemas.store import Store
 from mcpweft_schemas.sweeper import COORDINATOR
 
 if TYPE_CHECKING:
-    from mcpweft_schemas.config import Config
+    from mcpweft_schemas.config import Base, Config
     from mcpweft_schemas.locate import Place
 
 LOG = logging.getLogger("mcpweft.coordinator")
@@ -37,6 +37,8 @@ class CoordinatorOptions:
 
     config: Config
     place: Place
+    base: Base | None = None
+    """What `config` was made of, where the fleet's configuration is to be followed."""
     id: str | None = None
     """Its id among the coordinators; None: it makes one."""
 
@@ -73,7 +75,7 @@ async def _run(options: CoordinatorOptions, holder: str, *, launch: bool) -> int
             )  # fmt: skip
         coordinator = Coordinator(
             store, config, holder=holder, clock=time.monotonic, rng=rng, launcher=launcher,
-            control_url=config.coordinator.control_url, herald=herald,
+            herald=herald, base=options.base,
         )  # fmt: skip
         await _until_told(coordinator)
     return 0

@@ -5,6 +5,10 @@ work back as confirmed dead and removes it, without waiting for silence. Nobody 
 end all children get SIGTERM and, after their grace, SIGKILL; killed itself, it lets go of their leash
 (`mcpweft_schemas.parent`), at which they end.
 
+Another configuration is applied while all runs: what is new starts, what is gone ends within the grace, and
+the workers of what has changed are replaced one by one (`crew`). A server that is still ending is not started
+anew before it is gone.
+
 Above stand `coordinator` and `mcpweft up`, which print `views`. Below are a `crew` for each server, and the
 store's moves. It needs no leadership: every host may have one. This module must never know arq or the lease
 `lead`.
@@ -44,6 +48,10 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("mcpweft.launcher")
 _REPORT_S = 60.0  # after so long, the leader has found the silence itself
 _LAST_REPORTS_S = 3.0
+_COUNTS = {"workers", "min", "max", "start", "idle_stop"}  # what the launcher itself goes by
+_NOT_FOR_WORKERS = {
+    "namespace", "include", "redis", "queue", "coordinator", "scaling", "strategy", "servers",
+}  # fmt: skip
 _CALL_S, _LEAVE_S = 10.0, 0.5  # how long a roll call may take
 
 
@@ -99,10 +107,18 @@ class _Post:
     crew: Crew
     lookout: Lookout
     tenure: Tenure | None
+    makeup: object
+    """What its workers read as they start: others are started where it changes."""
     look_at: float = 0.0
     renew_at: float = 0.0
     looking: bool = False
     renewing: bool = False
+
+
+def makeup_of(config: Config, server: ServerConfig, name: str) -> object:
+    """Return what the workers of a server read as they start; `name` is the one they register by."""
+    whole = config.model_dump(exclude=_NOT_FOR_WORKERS)
+    return name, whole, server.model_dump(exclude=_COUNTS)
 
 
 class Launcher:
@@ -136,44 +152,80 @@ class Launcher:
 
         """
         self._store = store
+        self._holder = holder
+        self._argv = argv
+        self._environ = environ
+        self._tell = tell
         self._clock = clock
         self._rng = rng
         self._pace = pace or Pace()
         self._leash = Leash()
         self._works: set[asyncio.Task[None]] = set()
         self._tasks: asyncio.TaskGroup | None = None
+        self._posts: list[_Post] = []
+        self._ending: dict[str, Crew] = {}
+        """Servers that are no longer configured, by their names, until their workers are gone."""
+        self._rollcall: Rollcall | None = None
+        self._call_at = 0.0
+        self.apply(config)
+
+    def apply(self, config: Config) -> None:
+        """Go by another configuration."""
         self._broken = tuple(
             ServerView(broken.name, "", (), CrewState.BROKEN, 0, 0, None, str(broken), (), 0)
             for broken in config.broken
         )
         means = Means(
-            argv=argv, environ=environ, leash=self._leash, report=self._report, clock=clock, rng=rng,
-            grace_s=config.worker.grace, start=self._start, tell=tell,
+            argv=self._argv, environ=self._environ, leash=self._leash, report=self._report,
+            clock=self._clock, rng=self._rng, grace_s=config.worker.grace, start=self._start, tell=self._tell,
         )  # fmt: skip
+        before = {post.crew.server.name: post for post in self._posts}
         short = slugs(config.servers)
-        self._posts = [
-            self._post(short[name], server, means, holder) for name, server in config.active.items()
-        ]
+        self._posts = []
+        for name, server in config.active.items():
+            makeup = makeup_of(config, server, short[name])
+            post = before.get(name)
+            if post is not None and post.crew.exclusive is (server.state is not State.NONE):
+                post.crew.adopt(server, means, renew=makeup != post.makeup)
+                post.name, post.makeup, post.lookout = short[name], makeup, Lookout(self._store, server)
+                self._posts.append(before.pop(name))
+            else:
+                self._posts.append(self._post(short[name], server, means, makeup))
+        for name, post in before.items():
+            if not post.crew.empty:
+                self._ending[name] = post.crew
+                self._start(self._end(post))
         charges = [
             Charge(post.name, post.crew.server.least, divided=not post.crew.exclusive)
             for post in self._posts
             if post.crew.server.scaled
         ]
-        self._rollcall = Rollcall(store, holder, charges) if charges else None
+        self._rollcall = Rollcall(self._store, self._holder, charges) if charges else None
         self._call_at = 0.0
 
-    def _post(self, name: str, server: ServerConfig, means: Means, holder: str) -> _Post:
+    def _post(self, name: str, server: ServerConfig, means: Means, makeup: object) -> _Post:
         exclusive = server.state is not State.NONE
         crew = Crew(server, means, exclusive=exclusive, asleep=server.start is Start.LAZY)
         tenure = None
         if exclusive:
             lease_ms = round(self._pace.lease * 1000)
-            tenure = Tenure(self._store, f"launch.{server.name}", holder, lease_ms, self._clock)
-        return _Post(name, crew, Lookout(self._store, server), tenure)
+            tenure = Tenure(self._store, f"launch.{server.name}", self._holder, lease_ms, self._clock)
+        return _Post(name, crew, Lookout(self._store, server), tenure, makeup)
+
+    async def _end(self, post: _Post) -> None:
+        try:
+            await post.crew.retire()
+            if post.tenure is not None and post.tenure.term is not None:
+                with contextlib.suppress(TimeoutError, FabricError):
+                    await post.tenure.give_up()
+        finally:
+            if self._ending.get(post.crew.server.name) is post.crew:
+                del self._ending[post.crew.server.name]
 
     def views(self) -> tuple[ServerView, ...]:
         """Return how each server is, those that cannot run among them."""
-        return (*(post.crew.view() for post in self._posts), *self._broken)
+        crews = self._ending | {post.crew.server.name: post.crew for post in self._posts}
+        return (*(crew.view() for crew in crews.values()), *self._broken)
 
     def pids(self) -> dict[str, int]:
         """Return worker → process, of all that run now."""
@@ -189,7 +241,8 @@ class Launcher:
                         self._call_at = self._clock() + _CALL_S  # or when this call was answered
                         self._start(self._call(self._rollcall))
                     for post in self._posts:
-                        self._tend(post)
+                        if post.crew.server.name not in self._ending:
+                            self._tend(post)
                     await asyncio.sleep(self._pace.tend)
             finally:
                 await self._stop()
@@ -207,7 +260,8 @@ class Launcher:
                 with contextlib.suppress(TimeoutError, FabricError, MoveError):
                     async with asyncio.timeout(_LEAVE_S):
                         await self._rollcall.leave()
-            await asyncio.gather(*(post.crew.stop() for post in self._posts))
+            crews = (*(post.crew for post in self._posts), *self._ending.values())
+            await asyncio.gather(*(crew.stop() for crew in crews))
             if self._works:
                 await asyncio.wait(self._works, timeout=_LAST_REPORTS_S)
             for post in self._posts:

@@ -95,3 +95,27 @@ class Command:
 
     by: str
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigReceipt:
+    """What became of a change to the fleet's configuration."""
+
+    version: int
+    """In force from now on."""
+    changed: tuple[str, ...]
+    """The keys that are another way now; none where there was nothing to change."""
+    needs_restart: Mapping[str, str]
+    """Those among them that some processes read only as they start: key → which."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigVersion:
+    """One version of what is set for the fleet."""
+
+    version: int
+    by: str
+    reason: str
+    at_ms: int
+    document: Mapping[str, Any]
+    """In the shape of mcpweft.toml."""

@@ -60,11 +60,18 @@ class Registrar:
         self._store = store
         self._rng = rng
         self._tell = tell
+        self._left = 0.0  # seconds until everything is declared anew
+        self.capabilities: tuple[str, ...] = ()
+        """The pools that the configuration speaks of."""
+        self.apply(config)
+
+    def apply(self, config: Config) -> None:
+        """Go by another configuration."""
         self._settings = settings_of(config.queue)
         self.capabilities = tuple(
             sorted({name for server in config.active.values() for name in server.capabilities})
         )
-        """The pools that this configuration speaks of."""
+        self._left = 0.0
 
     async def declare(self) -> None:
         """Declare every configured pool. Raises as the store does."""
@@ -75,15 +82,14 @@ class Registrar:
 
     async def run(self) -> None:
         """Keep the pools declared until cancelled."""
-        left = 0.0
         while True:
             try:
-                if left <= 0 or set(self.capabilities) - set(await self._store.pools()):
+                if self._left <= 0 or set(self.capabilities) - set(await self._store.pools()):
+                    self._left = EVERY_S
                     await self.declare()
-                    left = EVERY_S
             except (FabricError, MoveError) as error:
                 LOG.debug("pools not declared", extra={"fields": {"error": str(error)}})
-                left = 0.0
+                self._left = 0.0
             pause = _GLANCE_S * self._rng.uniform(0.9, 1.1)
-            left -= pause
+            self._left -= pause
             await asyncio.sleep(pause)

@@ -93,27 +93,41 @@ class Scaler:
         self._clock = clock
         self._rng = rng
         self._tell = on_event
-        self._posts = [_Post(kind) for kind in kinds_of(config)]
+        self._posts: list[_Post] = []
+        self.apply(config)
         self._led: Term | None = None
         self._published: dict[str, Wanted] = {}
         self._publish_at = 0.0
 
+    def apply(self, config: Config) -> None:
+        """Go by another configuration; what is remembered of a server that stays is kept."""
+        known = {post.kind.name: post for post in self._posts}
+        self._posts = [
+            _Post(kind, known[kind.name].memory, pending=known[kind.name].pending)
+            if kind.name in known
+            else _Post(kind)
+            for kind in kinds_of(config)
+        ]
+        names = {post.kind.name for post in self._posts}
+        self.wanted = {name: wanted for name, wanted in self.wanted.items() if name in names}
+
     async def run(self) -> None:
         """Scale while this coordinator leads, and read while another does, until cancelled."""
-        if not self._posts:
-            return
-        pause = _LOOK_S
         while True:
+            pause = _LOOK_S
             try:
-                term = self._term()
-                pause = await (self._follow() if term is None else self._lead(term))
+                if self._posts:
+                    term = self._term()
+                    pause = await (self._follow() if term is None else self._lead(term))
             except (FabricError, MoveError) as error:
                 LOG.debug("no look at the pools", extra={"fields": {"error": str(error)}})
             await asyncio.sleep(pause * self._rng.uniform(0.9, 1.1))
 
     async def _follow(self) -> float:
         self._led = None
-        self.wanted = read_all((await self._store.muster("", (), 0)).wanted)
+        names = {post.kind.name for post in self._posts}  # what is published of others is of no use here
+        published = read_all((await self._store.muster("", (), 0)).wanted)
+        self.wanted = {name: wanted for name, wanted in published.items() if name in names}
         return _LOOK_ASLEEP_S  # also how soon a new leader begins
 
     async def _lead(self, term: Term) -> float:
@@ -124,11 +138,11 @@ class Scaler:
                 post.memory, post.look_at = None, 0.0
             self._published, self._led = {}, term
         now = self._clock()
-        for post in self._posts:
+        for post in tuple(self._posts):
             if post.look_at <= now:
                 await self._look(post)
         await self._publish(term)
-        return max(0.05, min(post.look_at for post in self._posts) - self._clock())
+        return max(0.05, min((post.look_at for post in self._posts), default=0.0) - self._clock())
 
     async def _look(self, post: _Post) -> None:
         found = [await self._store.status(pool, HORIZONS_MS) for pool in post.kind.parts]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from mcpweft_coordinator.coordinator import Coordinator
     from mcpweft_coordinator.table import Display
-    from mcpweft_schemas.config import Config
+    from mcpweft_schemas.config import Base, Config
     from mcpweft_schemas.connect import Link
     from mcpweft_schemas.locate import Announcement
     from mcpweft_schemas.store import Store
@@ -63,6 +63,7 @@ class Where:
 class Plan:
     """What is to be run."""
 
+    base: Base
     config: Config
     imports: tuple[Path, ...]
     url: str | None
@@ -104,7 +105,7 @@ def plan(files: Sequence[Path], where: Where, log_level: str | None = None) -> P
 
     """
     from mcpweft_schemas import tomlfile  # nothing below is needed for --help
-    from mcpweft_schemas.config import load_config
+    from mcpweft_schemas.config import read_base
     from mcpweft_schemas.errors import InvalidConfigError
 
     here = Path.cwd()
@@ -118,7 +119,8 @@ def plan(files: Sequence[Path], where: Where, log_level: str | None = None) -> P
     if imports:
         overrides["include"] = [str(path) for path in imports]
     path = tables[0] if tables else tomlfile.nearest(here)
-    config = load_config(path, overrides, directory=here)
+    base = read_base(path, overrides, directory=here)
+    config = base.config()
     if not config.active:
         broken = "; ".join(map(str, config.broken))
         raise InvalidConfigError(
@@ -126,7 +128,7 @@ def plan(files: Sequence[Path], where: Where, log_level: str | None = None) -> P
             advice="Name one (`mcpweft up mcp.json`), or put servers in mcpweft.toml (`mcpweft init`).",
         )
     return Plan(
-        config=config, imports=imports, url=config.redis.url, data=where.data, name=where.name,
+        base=base, config=config, imports=imports, url=config.redis.url, data=where.data, name=where.name,
         log_level=log_level,
     )  # fmt: skip
 
@@ -259,7 +261,7 @@ class _Fabric:
         )  # fmt: skip
         return Coordinator(
             self._store, config, holder=holder, clock=time.monotonic, rng=rng, launcher=launcher,
-            control_url=config.coordinator.control_url, herald=herald,
+            herald=herald, base=self._plan.base,
         )  # fmt: skip
 
     async def _until(self, stop: asyncio.Event, coordinator: Coordinator, own: Any) -> None:

@@ -71,7 +71,9 @@ class Kind(StrEnum):
     SCALE_DONE = "scale_done"
     """As many workers of a server are ready, or as few run, as were wanted: `wanted`, `seconds`."""
     CONFIGURATION_UPDATED = "configuration_updated"
-    """A new version of the configuration is in force: `version`."""
+    """Somebody set another configuration for the fleet, and why: `version`, `by`, `keys` that changed."""
+    CONFIGURATION_REFUSED = "configuration_refused"
+    """A process cannot apply a version and keeps its last good one: `version`, `kept`."""
     GAP = "gap"
     """Said by the reader, never written: its position is gone, so events before the next may be missing."""
 

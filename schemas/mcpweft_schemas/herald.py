@@ -35,9 +35,10 @@ class Herald:
     """Tells the events of one process."""
 
     def __init__(self, store: Store, keep: int, clock: Callable[[], float]) -> None:
-        """Make one, on a running event loop. `keep`: about so many events stay on the stream."""
+        """Make one, on a running event loop."""
         self._store = store
-        self._keep = keep
+        self.keep = keep
+        """About so many events stay on the stream."""
         self._clock = clock
         self._outbox = Outbox()
         self._lost = 0
@@ -83,7 +84,7 @@ class Herald:
         now = self._clock()
         entries = [waiting.event.fields(round((now - waiting.at) * 1000)) for waiting in batch]
         try:
-            await self._store.tell(entries, self._keep)
+            await self._store.tell(entries, self.keep)
         except StoreUnreachableError as error:
             self._miss(batch, error)
             return False

@@ -133,6 +133,16 @@ class FleetKeys:
         """Sorted set `<server> <launcher>` → until when that launcher counts as there."""
         return self.prefix + "launchers"
 
+    @property
+    def config(self) -> str:
+        """Hash: the edition in force of what the fleet sets over each process's own configuration."""
+        return self.prefix + "config"
+
+    @property
+    def config_history(self) -> str:
+        """List: the last editions, oldest first, the one in force among them."""
+        return self.config + ":history"
+
     def lease(self, name: str) -> str:
         """Name the hash of one lease: `lead`, or `server.<name>` for an exclusive server."""
         return f"{self.prefix}lease:{name}"

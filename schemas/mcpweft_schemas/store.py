@@ -10,6 +10,8 @@ it is full.
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
 from mcpweft_schemas.answer import (
@@ -28,6 +30,7 @@ from mcpweft_schemas.answer import (
 )
 from mcpweft_schemas.circuit import Circuit
 from mcpweft_schemas.connect import BLOCK_S, Link, Waiter
+from mcpweft_schemas.edition import KEEP, Edition, write_document
 from mcpweft_schemas.event import Event, EventPage
 from mcpweft_schemas.keys import FleetKeys, Keys
 from mcpweft_schemas.life import Class, State
@@ -290,6 +293,32 @@ class Store:
         flat = [part for pair in shares.items() for part in pair]
         word, before = await self._run("deal", capability, epoch, strategy, ttl_ms, *flat)
         return Dealt(Word(word.decode()), before.decode())
+
+    async def edition(self) -> Edition:
+        """Return the edition of the fleet's settings that is in force. Raises ValueError for what is none."""
+        return Edition.read(_texts(await self.link.run("HGETALL", self.fleet.config)))
+
+    async def edition_version(self) -> tuple[int, bool]:
+        """Return the version of the edition in force, 0 where there is none, and whether it has a trial."""
+        version, trial = await self.link.run("HMGET", self.fleet.config, "version", "trial")
+        return int(version or 0), bool(trial)
+
+    async def editions(self) -> tuple[Edition, ...]:
+        """Return the last editions, oldest first."""
+        raw = await self.link.run("LRANGE", self.fleet.config_history, 0, -1)
+        return tuple(Edition.recall(entry) for entry in raw)
+
+    async def amend(self, edition: Edition, mark: str) -> tuple[Word, int]:
+        """Make an edition of what was decided on `edition.version`: OK, REPEAT or STALE, and the version now.
+
+        Repeat freely with the same mark.
+        """
+        trial = "" if edition.trial is None else json.dumps(asdict(edition.trial))
+        word, version = await script("amend").run(
+            self.link, self.fleet.config, edition.version, write_document(edition.document), edition.by,
+            edition.reason, mark, trial, KEEP,
+        )  # fmt: skip
+        return Word(word.decode()), int(version)
 
     async def seal(self, capability: str, epoch: int) -> Word:
         """Make a leader's epoch known to a pool: OK, STALE or UNKNOWN. Repeat freely."""

@@ -35,7 +35,7 @@ PLAIN = {
     | {"client|unblock", "hsetnx", "hkeys", "hgetall", "hmget", "set", "zadd", "xread", "bzpopmin"},
     "coordinator": CONNECTION
     | ARQ
-    | {"hsetnx", "hkeys", "hgetall", "hmget", "info", "dbsize", "expire", "incrby"},
+    | {"hsetnx", "hkeys", "hgetall", "hmget", "lrange", "info", "dbsize", "expire", "incrby"},
 }
 """Commands that a role sends itself: the client library's, those of `Store`, arq's."""
 
@@ -54,6 +54,7 @@ ALLOWED: dict[str, list[tuple[str, ...]]] = {
         ("SET", POOL + "c:id:1-1:0", "piece"),
         ("XADD", POOL + "reply:p", "*", "a", "b"),
         ("HSET", FLEET + "lease:server.time", "holder", "w1"),
+        ("HGETALL", FLEET + "config"),
         ("XREAD", "STREAMS", POOL + "ctl:w1", "0"),
     ],
     "coordinator": [
@@ -62,12 +63,15 @@ ALLOWED: dict[str, list[tuple[str, ...]]] = {
         ("PSETEX", "arq:job:mcpweft:default:replay_dead:1", "1", "x"),
         ("PSETEX", "arq:in-progress:mcpweft:default:purge_members:1", "1", "x"),
         ("INFO",),
+        ("RPUSH", FLEET + "config:history", "x"),
     ],
     "admin": [
         ("ZREVRANGE", POOL + "dead", "0", "1"),
         ("INFO",),
         ("PSETEX", "arq:job:mcpweft:default:replay_dead:1", "1", "x"),
         ("GET", "arq:result:mcpweft:default:replay_dead:1"),
+        ("DEL", "arq:job:mcpweft:default:drain:1"),
+        ("ZREM", FLEET + "duties", "mcpweft:default:drain:1"),
     ],
 }
 NOBODY: list[tuple[str, ...]] = [
@@ -114,6 +118,7 @@ FORBIDDEN: dict[str, list[tuple[str, ...]]] = {
         ("GET", POOL + "c:id:1-1:0"),
         ("SET", "arq:job:mcpweft:default:replay_dead:1", "x"),
         ("XTRIM", POOL + "q:normal", "MAXLEN", "0"),
+        ("HSET", FLEET + "config", "version", "9"),
         ("INFO",),
     ],
     "coordinator": [
@@ -126,6 +131,7 @@ FORBIDDEN: dict[str, list[tuple[str, ...]]] = {
     "admin": [
         ("XREADGROUP", "GROUP", "w", "a", "STREAMS", POOL + "q:high", ">"),
         ("HSET", FLEET + "lease:lead", "holder", "a"),
+        ("HSET", FLEET + "config", "version", "9"),
         ("SET", "arq:result:mcpweft:default:replay_dead:1", "x"),
     ],
 }

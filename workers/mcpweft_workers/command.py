@@ -6,6 +6,8 @@ the command line is known to be right. This module must never load the SDK, nor 
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,7 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from cyclopts import Parameter
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mcpweft_schemas.config import Config
+    from mcpweft_schemas.locate import Place
 
 
 @Parameter(name="*")
@@ -53,6 +58,8 @@ class Where:
 
 
 Level = Literal["debug", "info", "warning", "error"]
+
+_PATIENCE_S = 3.0  # for the fleet's settings
 
 ALONE = Which()
 FOUND = Where()
@@ -115,20 +122,46 @@ def settle(which: Which, where: Where, overrides: dict[str, Any]) -> tuple[Confi
 
     """
     from mcpweft_schemas import tomlfile  # nothing below is needed for --help
-    from mcpweft_schemas.config import load_config
+    from mcpweft_schemas.config import read_base
+    from mcpweft_schemas.errors import ConnectionFailedError, InvalidConfigError
     from mcpweft_schemas.locate import locate
 
     here = Path.cwd()
     if which.include:
         overrides["include"] = [str(path) for path in which.include]
-    config = load_config(which.config or tomlfile.nearest(here), overrides, directory=here)
-    server = "" if which.command or which.url or which.app else pick(config, which.server)
-    place = locate(
-        where.store or (config.redis.url if which.config else None),
-        namespace=where.namespace or (config.namespace if which.config else None),
-        fabric=where.name,
-    )
+    base = read_base(which.config or tomlfile.nearest(here), overrides, directory=here)
+    config = base.config()
+    ad_hoc = bool(which.command or which.url or which.app)
+    try:
+        place = locate(
+            where.store or (config.redis.url if which.config else None),
+            namespace=where.namespace or (config.namespace if which.config else None),
+            fabric=where.name,
+        )
+    except ConnectionFailedError:
+        if not ad_hoc:
+            pick(config, which.server)  # a misspelt server is the nearer mistake
+        raise
+    try:
+        config = base.config(asyncio.run(_fleet_settings(place)))
+    except InvalidConfigError as error:
+        # They do not fit what this process was given: it runs by that alone, as the coordinators here do.
+        sys.stderr.write(f"mcpweft: the fleet's settings are not applied: {error}\n")
+    server = "" if ad_hoc else pick(config, which.server)
     return config.model_copy(update={"namespace": place.namespace}), place.url, server
+
+
+async def _fleet_settings(place: Place) -> Mapping[str, Any]:
+    """Return what is set for the whole fleet; nothing where the store does not say so soon."""
+    from mcpweft_schemas.connect import Link
+    from mcpweft_schemas.errors import FabricError
+    from mcpweft_schemas.store import Store
+
+    try:
+        async with asyncio.timeout(_PATIENCE_S), Link.to(place.url) as link:
+            return (await Store(link, place.namespace).edition()).document
+    except (TimeoutError, FabricError, ValueError):
+        return {}
 
 
 def pick(config: Config, name: str | None) -> str:

@@ -69,6 +69,12 @@ COMMANDS: dict[str, tuple[Entry, ...]] = {
             "List servers; add, remove, drain them, take them out.",
             "coordinator",
         ),
+        Entry(
+            "config",
+            "mcpweft_coordinator.cli.settings:app",
+            "Show and change the whole fleet's configuration.",
+            "coordinator",
+        ),
     ),
     "Set up": (
         Entry("init", _HERE + "init:init", "Write a commented mcpweft.toml."),

@@ -17,10 +17,11 @@
 
 In the models every time is a float of seconds and every size an int of bytes. Above stand all rooms;
 whoever reads a key has the test that shows its effect. The modules inside: `quantity`, `sections`,
-`server` and `root` are what can be set; `layer`, `environment`, `shape`, `fault` and `loading` read it.
+`server` and `root` are what can be set; `layer`, `environment`, `overlay` (what a fleet sets), `shape`,
+`fault` and `loading` read it.
 """
 
-from mcpweft_schemas.config.loading import load_config
+from mcpweft_schemas.config.loading import Base, load_config, read_base
 from mcpweft_schemas.config.root import Config
 from mcpweft_schemas.config.sections import (
     BreakerConfig,
@@ -37,6 +38,7 @@ from mcpweft_schemas.config.sections import (
 from mcpweft_schemas.config.server import ServerConfig, Start, State, Transport
 
 __all__ = [
+    "Base",
     "BreakerConfig",
     "BreakerKind",
     "CallConfig",
@@ -53,4 +55,5 @@ __all__ = [
     "Transport",
     "WorkerConfig",
     "load_config",
+    "read_base",
 ]

@@ -63,7 +63,8 @@ def read(environ: Mapping[str, str], servers: Iterable[str]) -> tuple[Layer, tup
             raise InvalidConfigError(
                 f"{URL} and MCPWEFT_REDIS__URL differ, and both say redis.url", advice="Unset one of them."
             )
-        layer.put(key, _value(variable, key, environ[variable]), f"{variable} in the environment")
+        place = f"{variable} in the environment"
+        layer.put(key, value_of(place, key, environ[variable]), place)
     return layer, tuple(warnings)
 
 
@@ -119,7 +120,8 @@ def _server(variable: str, part: str, servers: dict[str, list[str]]) -> str:
     return names[0]
 
 
-def _value(variable: str, key: Key, text: str) -> Any:
+def value_of(place: str, key: Key, text: str) -> Any:
+    """Return what `text` means at a key that there is. Raises InvalidConfigError where it is no JSON."""
     section = shape.section_at(key[:-1])
     if section is None:  # inside a table of values
         return text
@@ -130,7 +132,7 @@ def _value(variable: str, key: Key, text: str) -> Any:
         return json.loads(text)
     except ValueError as error:
         raise InvalidConfigError(
-            f"{'.'.join(key)} is no JSON ({variable} in the environment): {error}",
+            f"{'.'.join(key)} is no JSON ({place}): {error}",
             advice='Write a list as a,b or ["a", "b"].' if form is Kind.LIST else 'Write {"name": "value"}.',
         ) from error
 

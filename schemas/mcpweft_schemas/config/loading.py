@@ -1,7 +1,8 @@
 """Reading the configuration from all its sources, each over the ones before it.
 
-Defaults lie lowest; over them imported `mcp.json` files, `mcpweft.toml`, the environment, and what was said
-by hand (flags).
+Defaults lie lowest; over them imported `mcp.json` files, `mcpweft.toml`, what was set for the whole fleet,
+the environment, and what was said by hand (flags). So a fleet's word goes over files; what one process is
+told at its start stays its own.
 
 Above stand the command line and the client. This module must never decide what a key means.
 """
@@ -9,13 +10,15 @@ Above stand the command line and the client. This module must never decide what 
 from __future__ import annotations
 
 import os
+from copy import deepcopy
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from mcpweft_schemas import duration, mcpjson, tomlfile
-from mcpweft_schemas.config import environment, fault
+from mcpweft_schemas.config import environment, fault, overlay
 from mcpweft_schemas.config.layer import Layer, leaves
 from mcpweft_schemas.config.root import Config, longest_wait
 from mcpweft_schemas.errors import InvalidConfigError
@@ -31,6 +34,35 @@ _WAYS_IN = {
     "url": ("command", "args", "env", "cwd", "app", "transport"),
     "app": ("command", "args", "env", "cwd", "url", "headers", "transport"),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What one process was given to read, as it was then: what the fleet sets goes into the middle of it."""
+
+    path: Path | None
+    file: Layer
+    hand: Layer
+    imported: mcpjson.Imported
+    environ: Mapping[str, str] = field(repr=False)
+
+    def config(self, document: Mapping[str, Any] | None = None) -> Config:
+        """Return the configuration with `document` set for the whole fleet.
+
+        Raises:
+            InvalidConfigError: as `load_config`; or a key in `document` cannot be set for a fleet.
+
+        """
+        imported, broken = self.imported, self.imported.broken
+        overlay.check(document or {})
+        below = _lay_servers(_import_layer(imported), deepcopy(self.file), broken)
+        below = _lay_servers(below, overlay.layer_of(document or {}), broken)
+        names = {*below.tree.get("servers", {}), *(server.name for server in broken)}
+        env, unknown = environment.read(self.environ, sorted(names))
+        whole = _lay_servers(_lay_servers(below, env, broken), deepcopy(self.hand), broken)
+        config, left = _validate(whole, imported)
+        warnings = (*imported.warnings, *unknown, *_slow_servers(config))
+        return config.noted(self.path, left, warnings)
 
 
 def load_config(
@@ -54,18 +86,23 @@ def load_config(
             whose faults end up in `Config.broken` and `Config.warnings`.
 
     """
-    variables = os.environ if environ is None else environ
+    return read_base(path, overrides, environ, directory=directory).config()
+
+
+def read_base(
+    path: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    *,
+    directory: Path | None = None,
+) -> Base:
+    """Return what `load_config` reads, for what the fleet sets to be laid into it. Raises as that does."""
+    variables = dict(os.environ if environ is None else environ)
     file = _file_layer(path)
     hand = _hand_layer(overrides or {})
     early, _ = environment.read(variables, ())  # for `include` alone: the servers are not known yet
     imported = _import(_includes(path, file, early, hand, directory), variables)
-    below = _lay_servers(_import_layer(imported), file, imported.broken)
-    names = {*below.tree.get("servers", {}), *(server.name for server in imported.broken)}
-    env, unknown = environment.read(variables, sorted(names))
-    whole = _lay_servers(_lay_servers(below, env, imported.broken), hand, imported.broken)
-    config, broken = _validate(whole, imported)
-    warnings = (*imported.warnings, *unknown, *_slow_servers(config))
-    return config.noted(path, broken, warnings)
+    return Base(path, file, hand, imported, variables)
 
 
 def _file_layer(path: Path | None) -> Layer:

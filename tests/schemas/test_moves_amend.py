@@ -1,0 +1,93 @@
+"""The move `amend`: the fleet's settings become another edition, decided on the one in force, never twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import realredis
+from mcpweft_schemas.edition import KEEP, Edition, Trial
+from mcpweft_schemas.word import Word
+
+if TYPE_CHECKING:
+    from mcpweft_schemas.store import Store
+
+pytestmark = realredis.every_store
+
+
+def edition(version: int, by: str = "ann", reason: str = "why", **document: Any) -> Edition:
+    return Edition(version, document, by, reason)
+
+
+async def test_before_anybody_set_anything_there_is_version_0(store: Store) -> None:
+    assert await store.edition() == Edition()
+    assert await store.edition_version() == (0, False)
+    assert await store.editions() == ()
+
+
+async def test_an_edition_is_read_as_it_was_written_with_the_time_of_the_store(store: Store) -> None:
+    settings = {"queue": {"bound": 7}, "servers": {"my git": {"args": ["ä", "b"]}}}
+    assert await store.amend(edition(0, **settings), "m1") == (Word.OK, 1)
+    read = await store.edition()
+    assert (read.version, read.document, read.by, read.reason) == (1, settings, "ann", "why")
+    assert abs(read.at_ms - int((await store.link.run("TIME"))[0]) * 1000) < 60_000
+    assert await store.edition_version() == (1, False)
+    assert await store.editions() == (read,)
+
+
+async def test_what_was_decided_on_another_version_is_stale_and_writes_nothing(store: Store) -> None:
+    await store.amend(edition(0, queue={"bound": 7}), "m1")
+    before = await store.edition()
+    for version in (0, 2):
+        assert await store.amend(edition(version, queue={"bound": 9}), "m2") == (Word.STALE, 1)
+    assert await store.edition() == before
+    assert len(await store.editions()) == 1
+
+
+async def test_a_repeat_after_a_lost_answer_writes_nothing_twice(store: Store) -> None:
+    first = edition(0, queue={"bound": 7})
+    await store.amend(first, "m1")
+    assert await store.amend(first, "m1") == (Word.REPEAT, 1)
+    assert len(await store.editions()) == 1
+    await store.amend(edition(1, queue={"bound": 8}), "m2")
+    assert await store.amend(first, "m1") == (Word.STALE, 2), "another one has followed"
+
+
+async def test_of_many_who_change_it_at_once_each_version_is_written_by_one(store: Store) -> None:
+    answers = await asyncio.gather(
+        *(store.amend(edition(0, by=f"p{n}", queue={"bound": n + 1}), f"m{n}") for n in range(8))
+    )
+    assert [word for word, _ in answers].count(Word.OK) == 1
+    assert {version for _, version in answers} == {1}
+
+
+async def test_a_trial_begins_with_a_version_and_ends_without_a_new_one(store: Store) -> None:
+    trial = Trial("git", 30.0, "ann")
+    added = replace(edition(0, servers={"git": {"command": "x"}}), trial=trial)
+    assert await store.amend(added, "m1") == (Word.OK, 1)
+    assert (await store.edition()).trial == trial
+    assert await store.edition_version() == (1, True)
+    passed = replace(await store.edition(), trial=None)
+    assert await store.amend(passed, "m2") == (Word.OK, 1)
+    assert await store.edition_version() == (1, False)
+    assert len(await store.editions()) == 1
+
+
+async def test_the_history_keeps_so_many_and_no_more(store: Store) -> None:
+    for version in range(KEEP + 3):
+        await store.amend(edition(version, queue={"bound": version + 1}), f"m{version}")
+    kept = await store.editions()
+    assert [each.version for each in kept] == list(range(4, KEEP + 4))
+    assert kept[-1] == await store.edition()
+
+
+@pytest.mark.parametrize("document", ["[]", "{", json.dumps({"a": "x" * 300_000})])
+async def test_what_is_no_edition_is_told_and_not_believed(store: Store, document: str) -> None:
+    fields = ("version", 1, "document", document, "by", "", "reason", "", "at", 1, "mark", "m", "trial", "")
+    await store.link.run("HSET", store.fleet.config, *fields)
+    with pytest.raises(ValueError, match=r"no document|Expecting"):
+        await store.edition()
