@@ -93,9 +93,7 @@ async def test_the_simulated_queue_and_the_scripts_give_the_same_to_the_same(
                 await twins.enqueue(rng.choice(CLASSES), rng.choice([300, 5_000, 60_000, 60_000]))
         elif what == "fetch":
             hold_ms = rng.choice([0, 0, 1, 30, 200])
-            await twins.fetch(
-                rng.choice(WORKERS), rng.choice([1, 1, 2, 5, 30]), hold_ms, rng.choice([0, 2, 9])
-            )
+            await twins.fetch(rng.choice(WORKERS), rng.choice([1, 1, 2, 5, 30]), hold_ms, rng.choice([0, 2, 9]))
         elif what == "fail" and twins.running:
             await twins.fail(rng.randrange(1000), rng.choice([0, 50, 400]))
         else:
