@@ -2,6 +2,7 @@
 
     sweeper      always: leads, or waits to
     registrar    always: declares the configured pools
+    dealer       always: what each worker may take of each pool
     scaler       always: how many workers servers with `min` or `max` should have
     duties       where arq has a store that it can use
     herald       always: tells the fleet what happens
@@ -22,6 +23,7 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from mcpweft_coordinator.dealer import Dealer
 from mcpweft_coordinator.duties import Duties, control_of
 from mcpweft_coordinator.endpoint import Endpoint
 from mcpweft_coordinator.registrar import Registrar
@@ -96,19 +98,24 @@ class Coordinator:
             rng=rng,
             on_event=self._tell_scaling,
         )
+        self.dealer = Dealer(
+            store,
+            lambda: config.strategy,
+            lambda: self.sweeper.term,
+            clock=clock,
+            rng=rng,
+            tell=self.herald.tell,
+        )
         self.duties: Duties | None = None
         if (control := control_of(store.link.url, control_url)) is not None:
             self.duties = Duties(store, control, holder, rng)
-        self.endpoint: Endpoint | None = None
-        if config.coordinator.port is not None:
-            self.endpoint = Endpoint(
-                self.sweeper,
-                self.views,
-                lambda: self.scaler.wanted,
-                self.herald,
-                config.coordinator.host,
-                config.coordinator.port,
-            )
+        self.endpoint = self._make_endpoint(config)
+
+    def _make_endpoint(self, config: Config) -> Endpoint | None:
+        host, port = config.coordinator.host, config.coordinator.port
+        if port is None:
+            return None
+        return Endpoint(self.sweeper, self.views, lambda: self.scaler.wanted, self.herald, host, port)
 
     def views(self) -> tuple[ServerView, ...]:
         """Return how the servers of this host are; empty where it launches none."""
@@ -126,7 +133,15 @@ class Coordinator:
                     await self.herald.last_words()
 
     async def _run(self) -> None:
-        parts = (self.sweeper, self.registrar, self.scaler, self.duties, self.endpoint, self.herald)
+        parts = (
+            self.sweeper,
+            self.registrar,
+            self.dealer,
+            self.scaler,
+            self.duties,
+            self.endpoint,
+            self.herald,
+        )
         async with asyncio.TaskGroup() as tasks:
             lasting = [
                 tasks.create_task(part.run(), name=type(part).__name__) for part in parts if part is not None

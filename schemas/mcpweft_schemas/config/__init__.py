@@ -32,6 +32,8 @@ from mcpweft_schemas.config.sections import (
     QueueConfig,
     RedisConfig,
     ScalingConfig,
+    StrategyConfig,
+    StrategyName,
     WorkerConfig,
 )
 from mcpweft_schemas.config.server import ServerConfig, Start, State, Transport
@@ -50,6 +52,8 @@ __all__ = [
     "ServerConfig",
     "Start",
     "State",
+    "StrategyConfig",
+    "StrategyName",
     "Transport",
     "WorkerConfig",
     "load_config",
