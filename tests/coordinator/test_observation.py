@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -60,7 +61,7 @@ def test_a_pool_that_was_made_anew_is_no_negative_rate() -> None:
 
 def test_a_candidate_is_usable_and_does_not_drain() -> None:
     seen = status(1, w={}, x={"draining": True}, y={})
-    seen.usable.pop("y")  # type: ignore[attr-defined]  # a plain dict here
+    seen = replace(seen, usable={"w": 2000, "x": 2000, "y": 1000})
     figures, _ = observe(seen, Look())
     (candidate,) = figures.candidates
     assert candidate.worker == "w"

@@ -39,8 +39,11 @@ async def leading(bench: Bench, **strategy: Any) -> AsyncGenerator[None]:
 
 
 async def in_force(bench: Bench) -> dict[str, str | None]:
-    found = {pool: await bench.store.status(pool) for pool in ("echo", "other")}
-    return {pool: status and status.settings.get("strategy") for pool, status in found.items()}
+    found: dict[str, str | None] = {}
+    for pool in ("echo", "other"):
+        status = await bench.store.status(pool)
+        found[pool] = None if status is None else status.settings.get("strategy")
+    return found
 
 
 async def both(bench: Bench, echo: str, other: str) -> None:

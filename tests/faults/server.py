@@ -65,7 +65,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.stubborn:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    Server("2025-06-18", options.ledger, 0).serve()
+    Server("2025-06-18", options.ledger).serve()
     while options.stubborn:
         signal.pause()
     os._exit(0)  # a call that still waits must not hold the process

@@ -68,7 +68,7 @@ TOOLS: list[dict[str, Any]] = [
 class Server:
     """One connection: reads requests from stdin, answers on stdout, line by line."""
 
-    def __init__(self, era: str, ledger: str | None, pace_ms: float) -> None:
+    def __init__(self, era: str, ledger: str | None, pace_ms: float = 0.0) -> None:
         self.era = era
         self.pace_ms = pace_ms
         self.ledger = ledger
