@@ -41,9 +41,11 @@ TEST_CLOCK = Change(
 
 ENTRY_CLOCK = (
     Change("'NOMKSTREAM', '*', unpack(fields)", "'NOMKSTREAM', int(now) .. '-*', unpack(fields)", "enqueue"),
-    Change("'XADD', stream, '*', unpack(fields)", "'XADD', stream, int(now) .. '-*', unpack(fields)", "fetch"),
+    Change(
+        "'XADD', stream, '*', unpack(fields)", "'XADD', stream, int(now) .. '-*', unpack(fields)", "fetch"
+    ),
 )
-"""What is added to a class's stream is named by that time too: how long it has been there can be seen from it."""
+"""What is added to a class's stream is named by that time too: its name says since when it has been there."""
 
 
 class Clock:

@@ -2,6 +2,7 @@
 
     sweeper      always: leads, or waits to
     registrar    always: declares the configured pools
+    dealer       always: what each worker may take of each pool
     scaler       always: how many workers servers with `min` or `max` should have
     steward      where it was told what this process was given to read: follows the fleet's configuration
     duties       where arq has a store that it can use
@@ -24,6 +25,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from mcpweft_coordinator.clerk import Clerk
+from mcpweft_coordinator.dealer import Dealer
 from mcpweft_coordinator.duties import Duties, control_of
 from mcpweft_coordinator.endpoint import Endpoint
 from mcpweft_coordinator.registrar import Registrar
@@ -107,20 +109,25 @@ class Coordinator:
             rng=rng,
             on_event=self._tell_scaling,
         )
+        self.dealer = Dealer(
+            store,
+            lambda: self.config.strategy,
+            lambda: self.sweeper.term,
+            clock=clock,
+            rng=rng,
+            tell=self.herald.tell,
+        )
         self.duties: Duties | None = None
         if (control := control_of(store.link.url, config.coordinator.control_url)) is not None:
             clerk = Clerk(store, lambda: self.config, self.herald.tell, self.steward)
             self.duties = Duties(store, control, holder, rng, commands=clerk.commands())
-        self.endpoint: Endpoint | None = None
-        if config.coordinator.port is not None:
-            self.endpoint = Endpoint(
-                self.sweeper,
-                self.views,
-                lambda: self.scaler.wanted,
-                self.herald,
-                config.coordinator.host,
-                config.coordinator.port,
-            )
+        self.endpoint = self._make_endpoint(config)
+
+    def _make_endpoint(self, config: Config) -> Endpoint | None:
+        host, port = config.coordinator.host, config.coordinator.port
+        if port is None:
+            return None
+        return Endpoint(self.sweeper, self.views, lambda: self.scaler.wanted, self.herald, host, port)
 
     @property
     def config(self) -> Config:
@@ -160,6 +167,7 @@ class Coordinator:
             self.steward,
             self.sweeper,
             self.registrar,
+            self.dealer,
             self.scaler,
             self.duties,
             self.endpoint,

@@ -87,6 +87,8 @@ class PoolView:
     accepted: int
     """Since the pool was made."""
     done: int
+    strategy: str | None
+    """By which its work is divided; None while no coordinator has said."""
     throughput: float | None
     """Requests that workers ended per second, of late; None where they never ended any."""
     avg_response_ms: float | None
@@ -116,7 +118,7 @@ class FleetStatus:
     unhealthy_servers: int
     """With no living worker."""
     strategy: str | None
-    """None: no pool's share of work is given out by one yet."""
+    """By which the work of every pool is divided; `mixed` where that is not one, None where nobody deals."""
     queue_size: int
     avg_response_ms: float | None
     """As of a pool, over what ended in all of them."""
@@ -226,6 +228,7 @@ def _pool(status: PoolStatus) -> PoolView:
         dead=status.dead,
         accepted=int(status.stat.get("accepted", 0)),
         done=int(status.stat.get("done", 0)),
+        strategy=status.settings.get("strategy"),
         throughput=_throughput(status.stat, status.now_ms),
         avg_response_ms=recent.mean_ms,
         error_rate=recent.error_rate,
@@ -268,6 +271,11 @@ def _worker(status: PoolStatus, name: str) -> WorkerView:
     )
 
 
+def _strategy(pools: list[PoolView]) -> str | None:
+    names = {pool.strategy for pool in pools if pool.strategy is not None}
+    return names.pop() if len(names) == 1 else "mixed" if names else None
+
+
 def _fleet(pools: list[PoolView], recent: Recent, now_ms: int) -> FleetStatus:
     workers = {worker.id: worker for pool in pools for worker in pool.workers}.values()
     servers = {worker.server for worker in workers}
@@ -281,7 +289,7 @@ def _fleet(pools: list[PoolView], recent: Recent, now_ms: int) -> FleetStatus:
         healthy_servers=len(usable),
         degraded_servers=len(alive),
         unhealthy_servers=len(servers - usable - alive),
-        strategy=None,
+        strategy=_strategy(pools),
         queue_size=sum(pool.queue_size for pool in pools),
         avg_response_ms=recent.mean_ms,
         throughput=sum(rates) if rates else None,

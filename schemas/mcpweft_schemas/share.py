@@ -19,7 +19,8 @@ from mcpweft_schemas.packing import pack, unpack
 LONGEST_HOLD_MS = 10_000.0
 """No hold is longer: a request that only held workers could take must not look forgotten."""
 DEEPEST = 1_000_000
-_TOLD = ("concurrency", "hold_ms", "step_ms", "depth")
+LIGHTEST, HEAVIEST = 1.0, 64.0
+_TOLD = ("concurrency", "hold_ms", "step_ms", "depth", "weight")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,9 @@ class Share:
     depth: int = DEEPEST
     """Requests that may wait for others; those beyond may be taken at once."""
 
+    weight: float = 1.0
+    """What this pool's requests weigh where the worker's pools compete for its slots."""
+
     def __post_init__(self) -> None:
         """Check each figure's range; ValueError names the first that is out of it."""
         if self.concurrency is not None and self.concurrency < 1:
@@ -49,6 +53,8 @@ class Share:
                 raise ValueError(f"{name} is {value}, but must lie between 0 and {LONGEST_HOLD_MS:g}")
         if not 0 <= self.depth <= DEEPEST:
             raise ValueError(f"depth is {self.depth}, but must lie between 0 and {DEEPEST}")
+        if not LIGHTEST <= self.weight <= HEAVIEST:
+            raise ValueError(f"weight is {self.weight}, but must lie between {LIGHTEST:g} and {HEAVIEST:g}")
 
     def hold(self, in_flight: int) -> float:
         """Return for how many ms a request must have been ready before this worker takes it."""

@@ -1,4 +1,4 @@
-"""Another configuration, applied by a launcher while its workers run: real processes, and a call in flight."""
+"""Another configuration, applied by a launcher while its workers run: real processes, calls in flight."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ async def test_before_anybody_set_anything_there_is_version_0(store: Store) -> N
 
 
 async def test_an_edition_is_read_as_it_was_written_with_the_time_of_the_store(store: Store) -> None:
-    settings = {"queue": {"bound": 7}, "servers": {"my git": {"args": ["ä", "b"]}}}
+    settings: dict[str, Any] = {"queue": {"bound": 7}, "servers": {"my git": {"args": ["ä", "b"]}}}
     assert await store.amend(edition(0, **settings), "m1") == (Word.OK, 1)
     read = await store.edition()
     assert (read.version, read.document, read.by, read.reason) == (1, settings, "ann", "why")

@@ -27,7 +27,7 @@ WORKERS = ("w1", "w2", "w3")
 
 @pytest.fixture
 def standing_clock() -> Iterator[None]:
-    """Let time stand still in the moves, and in the names of entries, by which fetch sees how old they are."""
+    """Let time stand still in the moves, and in the names of entries, which say how old they are."""
     with altered.in_force(altered.TEST_CLOCK, *altered.ENTRY_CLOCK):
         yield
 
@@ -93,7 +93,9 @@ async def test_the_simulated_queue_and_the_scripts_give_the_same_to_the_same(
                 await twins.enqueue(rng.choice(CLASSES), rng.choice([300, 5_000, 60_000, 60_000]))
         elif what == "fetch":
             hold_ms = rng.choice([0, 0, 1, 30, 200])
-            await twins.fetch(rng.choice(WORKERS), rng.choice([1, 1, 2, 5, 30]), hold_ms, rng.choice([0, 2, 9]))
+            await twins.fetch(
+                rng.choice(WORKERS), rng.choice([1, 1, 2, 5, 30]), hold_ms, rng.choice([0, 2, 9])
+            )
         elif what == "fail" and twins.running:
             await twins.fail(rng.randrange(1000), rng.choice([0, 50, 400]))
         else:

@@ -1,11 +1,13 @@
 """A fast, well-behaved MCP server over stdio, raw JSON lines and no SDK: what end-to-end tests call.
 
-    python tests/servers/echo.py [--ledger FILE] [--era 2024-11-05|2025-06-18|2025-11-25|2026-07-28]
+    python tests/servers/echo.py [--ledger FILE] [--pace MS]
+                                 [--era 2024-11-05|2025-06-18|2025-11-25|2026-07-28]
 
 Tools: echo(text) add(a, b) sleep(ms) fail(message) crash() blob(size) progress(steps, ms).
 `--ledger FILE` appends one JSON line per tools/call *before* the tool acts:
-{"nonce": arguments._nonce or the arguments, "tool", "pid", "time"}. Calls that wait run side by side and obey
-notifications/cancelled. It must never know who calls it.
+{"nonce": arguments._nonce or the arguments, "tool", "pid", "time"}. With `--pace MS` it takes so long for
+each echo, one after another. Calls that wait run side by side and obey notifications/cancelled. It must
+never know who calls it.
 """
 
 from __future__ import annotations
@@ -66,8 +68,9 @@ TOOLS: list[dict[str, Any]] = [
 class Server:
     """One connection: reads requests from stdin, answers on stdout, line by line."""
 
-    def __init__(self, era: str, ledger: str | None) -> None:
+    def __init__(self, era: str, ledger: str | None, pace_ms: float = 0.0) -> None:
         self.era = era
+        self.pace_ms = pace_ms
         self.ledger = ledger
         self.modern = era == MODERN
         self.lock = threading.Lock()
@@ -133,6 +136,7 @@ class Server:
         arguments = params.get("arguments") or {}
         self.record(tool, arguments)
         if tool == "echo":
+            time.sleep(self.pace_ms / 1000)
             self.text(rid, str(arguments.get("text")))
         elif tool == "add":
             total = arguments["a"] + arguments["b"]
@@ -186,9 +190,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--ledger")
     parser.add_argument("--era", default="2025-06-18")
+    parser.add_argument("--pace", type=float, default=0.0)
     options = parser.parse_args()
     try:
-        Server(options.era, options.ledger).serve()
+        Server(options.era, options.ledger, options.pace).serve()
     except (KeyboardInterrupt, BrokenPipeError):
         os._exit(0)
     os._exit(0)  # a call that still waits must not hold the process

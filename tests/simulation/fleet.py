@@ -15,6 +15,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
+from mcpweft_coordinator.observation import SPAN
 from mcpweft_coordinator.strategy.figures import Figures
 from simulation.clockwork import Clockwork
 from simulation.pool import Pool
@@ -32,7 +33,6 @@ SENSE = 1.0
 LAG = 0.25
 """Until its workers have heard what it decided: a heartbeat."""
 DEAD_AFTER = 1.0
-_SPAN = 10.0  # over which the rate of arrivals is measured
 
 
 class Fleet:
@@ -130,10 +130,9 @@ class Fleet:
     def _sense(self, pool: Pool, seen: list[tuple[float, int]]) -> Figures:
         now = self.clock.now
         seen.append((now, pool.ledger.accepted))
-        while len(seen) > 1 and now - seen[0][0] > _SPAN:
+        while len(seen) > 1 and now - seen[0][0] > SPAN:
             del seen[0]
         span = now - seen[0][0]
-        oldest = pool.queue.oldest
         fresh = sorted(each.took for each in pool.ledger.ended[self._told.get(pool.name, 0) :])
         self._told[pool.name] = len(pool.ledger.ended)
         return Figures(
@@ -142,7 +141,6 @@ class Fleet:
                 worker.candidate() for worker in self.workers if pool.name in worker.pools and worker.usable()
             ),
             waiting=pool.queue.waiting,
-            oldest=0.0 if oldest is None else now - oldest,
             answers=len(fresh),
             response_ms=1000 * fresh[int(0.95 * len(fresh))] if fresh else None,
             arrivals=(pool.ledger.accepted - seen[0][1]) / span if span > 0 else None,

@@ -81,11 +81,6 @@ class Queue:
             request.leased = False
             self._leased[request.klass] -= 1
 
-    @property
-    def oldest(self) -> float | None:
-        """Since when the one that has waited longest has waited; None where none does."""
-        return min((line[0].ready for line in self.classes if line), default=None)
-
     def fetch(self, instance: str, slots: int, now: float, hold: float = 0.0, depth: int = 0) -> Taken:
         """Hand out up to `slots` requests, those that wait for a time first."""
         taken = Taken([], more=False, next_due=None)

@@ -153,7 +153,6 @@ candidates = st.builds(
     concurrency=st.integers(1, 64),
     in_flight=st.integers(0, 64),
     service_ms=unknown | st.floats(0.001, 1e6),
-    ended=st.integers(0, 10**6),
     answered_ago=unknown | st.floats(0, 1e6),
     cpu=unknown | st.floats(0, 1),
     memory=unknown | st.floats(0, 1),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mcpweft_coordinator.strategy.figures import Candidate
 from mcpweft_schemas.share import EVEN, Share
 from mcpweft_workers.breaker import Breaker, Outcome, Policy
+from mcpweft_workers.runner import LATEST
 from mcpweft_workers.slots import Slots
 from simulation.server import Answer
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from simulation.queue import Request
     from simulation.server import Call, Server
 
-SMOOTH = 0.1
-"""What the newest call weighs in the mean service time."""
 BACKOFF = 1.0
 
 
@@ -61,7 +60,6 @@ class Worker:
         self._pulling = set(self.pools)  # those whose fetcher asks for slots; the others wait for work
         self._look_at = dict.fromkeys(self.pools, float("inf"))
         self._service: float | None = None
-        self._ended = 0
         self._answered = clock.now
         self._measured = clock.now
 
@@ -80,7 +78,6 @@ class Worker:
             concurrency=self.concurrency,
             in_flight=len(self.running),
             service_ms=None if self._service is None else self._service * 1000,
-            ended=self._ended,
             answered_ago=now - self._answered,
             cpu=cpu,
             pools=len(self.pools),
@@ -222,9 +219,8 @@ class Worker:
             return
         self.of_pool[pool.name] -= 1
         self._answered = now
-        self._ended += 1
         if success:
-            self._service = took if self._service is None else self._service + SMOOTH * (took - self._service)
+            self._service = took if self._service is None else self._service + LATEST * (took - self._service)
         self.breaker.record(permit, Outcome.SUCCESS if success else Outcome.FAILURE, took, now)
         if (wait := self.breaker.retry_at(now)) > now and wait != float("inf"):
             self._clock.at(wait + 1e-6, self.pull)

@@ -121,9 +121,11 @@ async def test_a_cancel_that_overtakes_its_request_stops_it_unsent(bench: Bench)
     async with bench.worker() as worker:
         start = worker.runner.start
 
-        def overtaken(group: asyncio.TaskGroup, binding: Binding, delivery: Delivery) -> bool:
+        def overtaken(
+            group: asyncio.TaskGroup, binding: Binding, delivery: Delivery, waited_ms: float = 0.0
+        ) -> bool:
             worker.runner.cancel(delivery.id, delivery.entry)
-            return start(group, binding, delivery)
+            return start(group, binding, delivery, waited_ms)
 
         worker.runner.start = overtaken  # type: ignore[method-assign]  # as a slow answer to fetch would
         request_id = await bench.enqueue("sleep", {"ms": 20_000}, max_attempts=1)

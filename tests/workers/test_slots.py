@@ -55,7 +55,7 @@ async def test_free_slots_are_had_at_once_unless_another_asks_for_them() -> None
     second = asyncio.create_task(ledger.reserve("b"))  # takes nothing from under the one that waits
     await until(lambda: first.done() and second.done())
     assert (first.result(), second.result()) == (2, 2)
-    ledger.give_back(2)
+    ledger.give_back("a", 2)
     with pytest.raises(StopIteration) as ended:
         ledger.reserve("a").send(None)  # the first step of a coroutine that does not wait is its last one
     assert ended.value.value == 2
@@ -69,7 +69,7 @@ async def test_who_asks_waits_until_a_slot_is_free() -> None:
     asking = asyncio.create_task(ledger.reserve("a"))
     await asyncio.sleep(0)
     assert not asking.done()
-    ledger.finish()
+    ledger.finish("a")
     assert await asking == 1
     assert (ledger.free, ledger.reserved, ledger.running) == (0, 1, 1)
 
@@ -82,7 +82,7 @@ async def test_calls_that_end_in_one_turn_are_dealt_together() -> None:
     asking = asyncio.create_task(ledger.reserve("a"))
     await asyncio.sleep(0)
     for _ in range(3):
-        ledger.finish()
+        ledger.finish("a")
     assert await asking == 3
 
 
@@ -122,9 +122,9 @@ async def test_a_lowered_limit_lets_calls_end_and_deals_nothing_meanwhile() -> N
         ledger.start()
     ledger.resize(1)
     for _ in range(3):
-        ledger.finish()
+        ledger.finish("a")
         assert ledger.free == 0
-    ledger.finish()
+    ledger.finish("a")
     assert ledger.free == 1
 
 
@@ -132,3 +132,43 @@ async def test_a_closed_ledger_says_zero() -> None:
     ledger = slots(1)
     ledger.close()
     assert await ledger.reserve("a") == 0
+
+
+async def test_a_cap_bounds_a_capability_however_much_is_free_and_leaves_the_rest_to_others() -> None:
+    ledger = slots(8, a=1.0, b=1.0)
+    ledger.allot("a", 2, 1.0)
+    assert await ledger.reserve("a") == 2
+    ledger.start()
+    assert not ledger.open_to("a")
+    assert ledger.open_to("b")
+    asking = asyncio.create_task(ledger.reserve("a"))
+    await asyncio.sleep(0)
+    assert await ledger.reserve("b") == 6
+    ledger.finish("a")
+    assert await asking == 1
+
+
+async def test_a_cap_that_is_lifted_lets_who_waits_have_what_is_free() -> None:
+    ledger = slots(4)
+    ledger.allot("a", 1, 1.0)
+    assert await ledger.reserve("a") == 1
+    asking = asyncio.create_task(ledger.reserve("a"))
+    await asyncio.sleep(0)
+    ledger.allot("a", None, 1.0)
+    assert await asking == 3
+
+
+def test_a_weight_that_changes_changes_the_parts() -> None:
+    ledger = slots(8, a=1.0, b=1.0)
+    ledger.allot("a", None, 3.0)
+    assert ledger.divide(8, {"a", "b"}) == {"a": 6, "b": 2}
+
+
+@given(room=st.integers(0, 30), caps=st.dictionaries(st.sampled_from("abc"), st.integers(1, 9)))
+def test_with_caps_all_room_is_dealt_that_any_may_have(room: int, caps: dict[str, int]) -> None:
+    ledger = Slots(30, dict.fromkeys("abc", 1.0), lambda: 30)
+    for name, cap in caps.items():
+        ledger.allot(name, cap, 1.0)
+    dealt = ledger.divide(room, set("abc"))
+    assert sum(dealt.values()) == min(room, sum(caps.get(name, 30) for name in "abc"))
+    assert all(dealt.get(name, 0) <= cap for name, cap in caps.items())

@@ -1,6 +1,6 @@
 """Pulls work from one pool: as many requests as there are free slots, and never more.
 
-    reserve slots ─▶ fetch ─▶ start what came ─▶ pool drained? ─▶ wait on its bell ─▶ reserve …
+    reserve slots ─▶ fetch ─▶ start what came ─▶ pool drained? ─▶ wait on its bell, or watch ─▶ reserve …
                        │
                        └─ no answer ─▶ raise the epoch, adopt what is pending here ─▶ start it
 
@@ -8,16 +8,17 @@ At most one fetch is under way in a pool; slots that come free meanwhile go into
 never sent twice and never cut off: its answer may hold requests. Where it is lost all the same, adopt
 brings them back and makes every older fetch stale.
 
-Above stands the worker. Below: slots (how many), runner (start), binding (as whom), the store. It must
-never know how a call is run.
+Above stands the worker. Below: slots (how many), allotment (how soon), runner (start), binding (as whom), the
+store. It must never know how a call is run.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mcpweft_schemas.connect import BLOCK_S, StoreUnreachableError
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from mcpweft_schemas.connect import Waiter
     from mcpweft_schemas.store import Reader
     from mcpweft_schemas.wire import Delivery, Fetched
+    from mcpweft_workers.allotment import Allotment
     from mcpweft_workers.backoff import Patience
     from mcpweft_workers.binding import Binding
     from mcpweft_workers.metrics import Metrics
@@ -41,6 +43,24 @@ if TYPE_CHECKING:
 LOOK_AGAIN = 10.0
 """Seconds after which an idle fetcher looks for itself, should a ring have been lost."""
 _NUDGE = 0.05  # seconds between two tries to wake the bell's waiter
+_APART = 0.005  # seconds that one who watches lets pass once work came: others may take it
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one fetch came to."""
+
+    used: int = 0
+    """Slots in which something runs now."""
+    drained: bool = False
+    """Whether nothing is left that this worker could take now."""
+    due_ms: int | None = None
+    """When there is, counted from `now_ms`; None where that is not known."""
+    now_ms: int = 0
+    """By the store's clock."""
+
+
+_NOTHING = Turn()
 
 
 class Fetcher:
@@ -51,6 +71,7 @@ class Fetcher:
         binding: Binding,
         *,
         slots: Slots,
+        allotment: Allotment,
         runner: Runner,
         metrics: Metrics,
         patience: Patience,
@@ -60,6 +81,7 @@ class Fetcher:
         self._store = binding.store
         self._capability = binding.capability
         self._slots = slots
+        self._allotment = allotment
         self._runner = runner
         self._metrics = metrics
         self._patience = patience
@@ -77,13 +99,13 @@ class Fetcher:
             await self._inherit()
             while not self._stopping.is_set():
                 slots = await self._slots.reserve(self._capability)
-                used = 0
+                turn = _NOTHING
                 try:
-                    used, drained, due = await self._turn(group, slots)
+                    turn = await self._turn(group, slots)
                 finally:
-                    self._slots.give_back(slots - used)
-                if drained:
-                    await self._idle(due)
+                    self._slots.give_back(self._capability, slots - turn.used)
+                if turn.drained:
+                    await self._idle(turn)
         finally:
             self._ended.set()
             await self._waiter.close()
@@ -105,38 +127,43 @@ class Fetcher:
 
     # --- one turn
 
-    async def _turn(self, group: asyncio.TaskGroup, slots: int) -> tuple[int, bool, int | None]:
-        """Fetch once. Return how many slots are in use, whether the pool is drained, the next due time."""
+    async def _turn(self, group: asyncio.TaskGroup, slots: int) -> Turn:
+        """Fetch once."""
         reader = self._binding.reader
         if reader is None:
             await self._until_joined()
-            return 0, False, None
+            return _NOTHING
         if slots == 0:
-            return 0, False, None
+            return _NOTHING
         fetched = await self._fetch(reader, slots)
         if fetched is None:
-            return 0, False, None
+            return _NOTHING
         if fetched.word is not Word.OK:
             await self._refused(reader, fetched.word)
-            return 0, False, None
+            return _NOTHING
         started = 0
         for delivery in fetched.deliveries:
             if self._start(group, delivery, fetched.now_ms, room=started < slots):
                 started += 1
         drained = len(fetched.deliveries) < slots and not fetched.more
-        return started, drained, fetched.next_due_ms
+        return Turn(started, drained, fetched.next_due_ms, fetched.now_ms)
 
     def _start(self, group: asyncio.TaskGroup, delivery: Delivery, now_ms: int, *, room: bool) -> bool:
         if not room or self._stopping.is_set():
             self._runner.give_back(self._binding, delivery)
             return False
+        waited_ms = max(0, now_ms - delivery.accepted_ms)
         if delivery.attempt == 1:
-            self._metrics.waited(self._capability, delivery.klass, now_ms - delivery.accepted_ms)
-        return self._runner.start(group, self._binding, delivery)
+            self._metrics.waited(self._capability, delivery.klass, waited_ms)
+        return self._runner.start(group, self._binding, delivery, waited_ms)
 
     async def _fetch(self, reader: Reader, slots: int) -> Fetched | None:
+        share = self._allotment.of(self._capability)
+        hold_ms = math.ceil(share.hold(self._runner.in_flight))
         try:
-            fetched = await self._store.fetch(self._capability, reader, slots, READS)
+            fetched = await self._store.fetch(
+                self._capability, reader, slots, READS, hold_ms=hold_ms, depth=share.depth
+            )
         except Exception as error:  # noqa: BLE001  # whatever went wrong, requests may be on their way here
             event(logging.WARNING, "fetch without an answer", pool=self._capability, error=str(error))
             self._metrics.lost_fetch(self._capability)
@@ -189,26 +216,32 @@ class Fetcher:
 
     # --- waiting
 
-    async def _idle(self, due_ms: int | None) -> None:
+    async def _idle(self, turn: Turn) -> None:
         """Wait until there may be work. A ring that cannot be followed is passed on."""
-        end = self._clock() + (LOOK_AGAIN if due_ms is None else min(LOOK_AGAIN, due_ms / 1000 + 0.001))
+        wait = LOOK_AGAIN if turn.due_ms is None else min(LOOK_AGAIN, turn.due_ms / 1000 + 0.001)
+        end = self._clock() + wait
         while not self._stopping.is_set() and (left := end - self._clock()) > 0:
+            watches = self._allotment.of(self._capability).holds
             try:
-                rang = await self._rings(min(BLOCK_S, left))
+                came = await self._work_comes(min(BLOCK_S, left), turn.now_ms, watches=watches)
             except StoreUnreachableError:
                 await self._pause()
                 return
-            if rang and (self._stopping.is_set() or not self._slots.open):
+            if came and watches:
+                await asyncio.sleep(_APART)
+            elif came and (self._stopping.is_set() or not self._slots.open_to(self._capability)):
                 with suppress(McpweftError):
                     await self._store.ring(self._capability)
-            if rang:
+            if came:
                 return
 
-    async def _rings(self, seconds: float) -> bool:
-        """Wait so long for the bell."""
+    async def _work_comes(self, seconds: float, since_ms: int, *, watches: bool) -> bool:
+        """Wait so long for the bell; one that holds back leaves it to others and watches for what comes."""
         assert self._waiter is not None, "run has made it"  # noqa: S101  # nothing else calls this
         self._waiting = True
         try:
+            if watches:
+                return await self._store.watch(self._waiter, self._capability, since_ms, seconds)
             return await self._store.wait_bell(self._waiter, self._capability, seconds)
         finally:
             self._waiting = False

@@ -61,6 +61,7 @@ class Heartbeat:
         clock: Callable[[], float],
         on_lost: Callable[[str, Reader], None],
         on_breaker: Callable[[int], None],
+        on_share: Callable[[str, bytes], None],
     ) -> None:
         self.lag = 0.0
         """Seconds that the main loop took, or has been taking, to answer."""
@@ -71,6 +72,8 @@ class Heartbeat:
         self._clock = clock
         self._on_lost = on_lost
         self._on_breaker = on_breaker
+        self._on_share = on_share
+        self._shares: dict[str, bytes] = {}
         self._generation = 0
         self._pulse = take_pulse()
         self._asked: float | None = None
@@ -182,9 +185,13 @@ class Heartbeat:
             return False
         if beaten.word in {Word.WIPED, Word.UNKNOWN}:
             self._pass_on(self._on_lost, capability, reader)
-        elif beaten.generation is not None and beaten.generation != self._generation:
+            return True
+        if beaten.generation is not None and beaten.generation != self._generation:
             self._generation = beaten.generation
             self._pass_on(self._on_breaker, beaten.generation)
+        if beaten.share != self._shares.get(capability, b""):
+            self._shares[capability] = beaten.share
+            self._pass_on(self._on_share, capability, beaten.share)
         return True
 
     def _pass_on(self, told: Callable[..., None], *what: object) -> None:

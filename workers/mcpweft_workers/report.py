@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mcpweft_workers.binding import Binding
     from mcpweft_workers.check import Check
     from mcpweft_workers.gate import Gate
+    from mcpweft_workers.meter import Meter
     from mcpweft_workers.metrics import Metrics
     from mcpweft_workers.runner import Runner
     from mcpweft_workers.session import Session
@@ -48,6 +49,7 @@ class Report:
     settlers: Mapping[str, Settler]
     metrics: Metrics
     herald: Herald
+    meter: Meter
     draining: Callable[[], bool]
     clock: Callable[[], float]
 
@@ -94,6 +96,10 @@ class Report:
             "reason": (self.gate.reason or self.session.reason)[:_LONGEST],
             "draining": self.draining(),
             "restarts": max(0, self.session.connects - 1),
+            "silent_ms": round(1000 * (self.clock() - self.runner.heard_at)),
+            "cpu": _rounded(self.meter.cpu, 3),
+            "memory": _rounded(self.meter.memory, 4),
+            "times": {name: spread.told() for name, spread in self.runner.spreads.items()},
             **self.runner.counts,
         }
         known = {name: reader for name, reader in readers.items() if reader is not None}
@@ -125,5 +131,5 @@ class Report:
         return self.metrics.text()
 
 
-def _rounded(ms: float | None) -> float | None:
-    return None if ms is None else round(ms, 1)
+def _rounded(value: float | None, digits: int = 1) -> float | None:
+    return None if value is None else round(value, digits)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from mcpweft_schemas.connect import StoreUnreachableError
 from mcpweft_schemas.outcome import Code, Executed
+from mcpweft_schemas.spread import Spread
 from mcpweft_schemas.wire import PIECE, PROGRESS
 from mcpweft_workers import judgement
 from mcpweft_workers.backoff import Patience, jittered
@@ -49,8 +50,8 @@ HEAD_START = 0.1
 
 _CALL = b"tools/call"  # the one method there is
 
-LATEST = 0.2
-"""The part that the latest answer's time has in the figure of them."""
+LATEST = 0.1
+"""What the latest answer's time weighs in the mean of them."""
 EARLY = 1000
 """Cancels of what is not here that are remembered, the newest ones."""
 
@@ -77,6 +78,8 @@ class Run:
     delivery: Delivery
     permit: Permit
     began: float
+    waited_ms: float = 0.0
+    """From the request's acceptance to its coming here."""
     task: asyncio.Task[None] | None = None
     """Its task, from its first step on: one that is cancelled before would never clean up."""
     judged: bool = False
@@ -116,6 +119,8 @@ class Runner:
         self.service_ms: float | None = None
         """What the server took for an answer, of late; None while there is none."""
         self.counts = {"ok": 0, "errors": 0, "retried": 0}
+        self.spreads = {capability: Spread() for capability in means.settlers}
+        """Capability → how long requests took from acceptance to their answer here."""
         self._means = means
         self._clock = clock
         self._rng = rng
@@ -135,14 +140,16 @@ class Runner:
 
     # --- starting and stopping
 
-    def start(self, group: asyncio.TaskGroup, binding: Binding, delivery: Delivery) -> bool:
+    def start(
+        self, group: asyncio.TaskGroup, binding: Binding, delivery: Delivery, waited_ms: float = 0.0
+    ) -> bool:
         """Start a delivery in a slot that was reserved for it; False where it was given back instead."""
         permit = self._means.gate.admit() if self._means.session.ready.is_set() else None
         if permit is None:
             self.give_back(binding, delivery)
             return False
         self._means.slots.start()
-        run = Run(binding, delivery, permit, self._clock())
+        run = Run(binding, delivery, permit, self._clock(), waited_ms)
         if (delivery.id, delivery.entry) in self._early:
             run.stopped = Code.CANCELLED
         binding.held[token(delivery)] = delivery
@@ -218,7 +225,7 @@ class Runner:
         del self._runs[token(run.delivery)]
         self._means.progress.forget(run.delivery)
         self._means.gate.book(run.permit, booked, took)
-        self._means.slots.finish()
+        self._means.slots.finish(run.binding.capability)
         if not self._runs:
             self._idle.set()
         if judged is not None:
@@ -232,6 +239,8 @@ class Runner:
             before = took_ms if self.service_ms is None else self.service_ms
             self.service_ms = before + LATEST * (took_ms - before)
         pool = run.binding.capability
+        if settlement.how == "done":
+            self.spreads[pool].add(run.waited_ms + 1000 * took)
         self._means.metrics.ended(pool, delivery.klass, judged.outcome)
         self._means.metrics.served(pool, judged.outcome, took, settlement.service_ms, len(settlement.body))
         level = logging.INFO if settlement.how == "done" else logging.WARNING

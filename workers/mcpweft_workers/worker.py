@@ -2,9 +2,9 @@
 
     Heartbeat (thread) ─────────────▶ store ◀─────────── Settler (a pool)
     Control (cancels) ──▶ Runner ──────────────────────────▲
-    Fetcher (a pool) ──▶ Slots ─ Gate ─ Breaker ─▶ Runner ─┘──▶ Session ──▶ MCP server
+    Fetcher (a pool) ──▶ Slots, Allotment ─ Gate ─ Breaker ─▶ Runner ─┘──▶ Session ──▶ MCP server
                                           └─ Accord: the breaker as all of the server's workers share it
-    Binding (a pool: registered as whom)    Vigil, Check, Share, Tenancy, Sweeper (standby), Herald (events)
+    Binding (a pool: registered as whom)    Vigil, Check, Meter, Division, Tenancy, Sweeper (standby), Herald
 
 Teardown, in this order, whatever began it:
     1. no more pulling: gate and slots close, each fetcher ends once its fetch is answered, the rest goes back
@@ -34,17 +34,20 @@ from mcpweft_schemas.store import Store
 from mcpweft_schemas.sweeper import Sweeper
 from mcpweft_schemas.word import Word
 from mcpweft_workers.accord import Accord
+from mcpweft_workers.allotment import Allotment
 from mcpweft_workers.backoff import Patience
 from mcpweft_workers.binding import Binding
 from mcpweft_workers.breaker import Breaker
 from mcpweft_workers.catalog import Catalog
 from mcpweft_workers.check import Check
 from mcpweft_workers.control import Control
+from mcpweft_workers.division import Division
 from mcpweft_workers.endpoint import Endpoint
 from mcpweft_workers.fetcher import Fetcher
 from mcpweft_workers.gate import Gate
 from mcpweft_workers.heartbeat import Heartbeat
 from mcpweft_workers.log import event
+from mcpweft_workers.meter import Meter
 from mcpweft_workers.metrics import Metrics
 from mcpweft_workers.news import News
 from mcpweft_workers.progress import Progress
@@ -52,7 +55,6 @@ from mcpweft_workers.report import Report
 from mcpweft_workers.runner import Means, Runner
 from mcpweft_workers.session import Session, SessionState
 from mcpweft_workers.settler import Settler
-from mcpweft_workers.share import Share
 from mcpweft_workers.slots import Slots
 from mcpweft_workers.tenancy import Tenancy
 from mcpweft_workers.vigil import Vigil
@@ -106,6 +108,8 @@ class Worker:
         # What is shared is taken once it is known who shares it.
         slots = 0 if plan.shares else plan.concurrency
         self.slots = Slots(slots, dict.fromkeys(plan.capabilities, 1.0), self.gate.room, self._on_slots)
+        self.allotment = Allotment(self.slots)
+        self.meter = Meter(lambda: self.session.pids, clock)
         self._bindings = {name: self._bind(name, epoch) for name in plan.capabilities}
         self._accord = self._make_accord(epoch)
         self._settlers = {name: self._settler(binding) for name, binding in self._bindings.items()}
@@ -127,6 +131,7 @@ class Worker:
             clock=clock,
             on_lost=self._on_lost,
             on_breaker=self._accord.heard,
+            on_share=self.allotment.heard,
         )
         self.gate.listen(self._on_gate)
 
@@ -180,6 +185,7 @@ class Worker:
         return Fetcher(
             binding,
             slots=self.slots,
+            allotment=self.allotment,
             runner=self.runner,
             metrics=self.metrics,
             patience=self._patience(),
@@ -209,6 +215,7 @@ class Worker:
             settlers=self._settlers,
             metrics=self.metrics,
             herald=self.herald,
+            meter=self.meter,
             draining=self._stopping.is_set,
             clock=self._clock,
         )
@@ -264,6 +271,7 @@ class Worker:
         yield "events", self.herald.run()
         yield "vigil", self.vigil.run()
         yield "check", self.check.run()
+        yield "meter", self.meter.run()
         yield "accord", self._accord.run()
         for binding in bindings:
             yield f"binding {binding.capability}", binding.run()
@@ -271,8 +279,8 @@ class Worker:
         for ear in ears:
             yield "control", self._control(ear).run()
         if self.plan.shares:
-            share = Share(bindings[0], self.slots, self.plan.concurrency, self.plan.dead_after)
-            yield "share", share.run()
+            division = Division(bindings[0], self.slots, self.plan.concurrency, self.plan.dead_after)
+            yield "division", division.run()
         if self.plan.sweep is not None:
             yield "standby", self._stand_by()
 

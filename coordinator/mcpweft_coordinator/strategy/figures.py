@@ -26,8 +26,6 @@ class Candidate:
     in_flight: int = 0
     service_ms: float | None = None
     """Mean time of its server for an answer, of late (EWMA)."""
-    ended: int = 0
-    """Calls that it has ended since it started."""
     answered_ago: float | None = None
     """Since its last answer."""
     cpu: float | None = None
@@ -46,8 +44,6 @@ class Figures:
     candidates: tuple[Candidate, ...]
     waiting: int = 0
     """Requests that nobody has taken yet."""
-    oldest: float = 0.0
-    """How long the one at the head has been ready."""
     arrivals: float | None = None
     """Requests per second, of late."""
     pressed: bool = False

@@ -33,6 +33,8 @@ from mcpweft_schemas.config.sections import (
     QueueConfig,
     RedisConfig,
     ScalingConfig,
+    StrategyConfig,
+    StrategyName,
     WorkerConfig,
 )
 from mcpweft_schemas.config.server import ServerConfig, Start, State, Transport
@@ -52,6 +54,8 @@ __all__ = [
     "ServerConfig",
     "Start",
     "State",
+    "StrategyConfig",
+    "StrategyName",
     "Transport",
     "WorkerConfig",
     "load_config",

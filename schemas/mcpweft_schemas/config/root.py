@@ -21,6 +21,7 @@ from mcpweft_schemas.config.sections import (
     QueueConfig,
     RedisConfig,
     ScalingConfig,
+    StrategyConfig,
     WorkerConfig,
 )
 from mcpweft_schemas.config.server import ServerConfig
@@ -54,6 +55,9 @@ class Config(Section):
         default_factory=CoordinatorConfig, description="The control plane."
     )
     events: EventsConfig = Field(default_factory=EventsConfig, description="The fleet's events.")
+    strategy: StrategyConfig = Field(
+        default_factory=StrategyConfig, description="How work is divided among a pool's workers."
+    )
     scaling: ScalingConfig = Field(default_factory=ScalingConfig, description="The number of workers.")
     servers: dict[str, ServerConfig] = Field(
         default_factory=dict[str, ServerConfig], description="The MCP servers, by name."

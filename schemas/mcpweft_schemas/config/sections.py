@@ -11,7 +11,17 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from mcpweft_schemas.config.quantity import Count, Duration, Part, Port, Rate, Section, Share, Size
+from mcpweft_schemas.config.quantity import (
+    Count,
+    Duration,
+    Name,
+    Part,
+    Port,
+    Rate,
+    Section,
+    Share,
+    Size,
+)
 
 
 class Eviction(StrEnum):
@@ -250,6 +260,55 @@ class BreakerConfig(Section):
                 "could ever open it: raise count or lower min_calls"
             )
         return self
+
+
+class StrategyName(StrEnum):
+    """How a pool's work is divided among its workers; docs/strategies.md says which to use when."""
+
+    ROUND_ROBIN = "round_robin"
+    """Everybody takes all that its server does, at once."""
+    LEAST_CONNECTIONS = "least_connections"
+    """Who has fewer calls in flight goes first."""
+    WEIGHTED_RESPONSE_TIME = "weighted_response_time"
+    """Slots in proportion to speed."""
+    RESOURCE_AWARE = "resource_aware"
+    """Slots in proportion to what is free of processor and memory."""
+    CAPABILITY_BASED = "capability_based"
+    """Specialists before generalists."""
+    PREDICTIVE = "predictive"
+    """A slow server takes what a faster one would not answer sooner."""
+    ADAPTIVE = "adaptive"
+    """Tries the others, and uses the one under which answers were soonest."""
+
+
+class StrategyConfig(Section):
+    """How the work of pools is divided among their workers."""
+
+    name: StrategyName = Field(
+        default=StrategyName.ROUND_ROBIN,
+        description="The strategy of each pool: `round_robin`, `least_connections`, "
+        "`weighted_response_time`, `resource_aware`, `capability_based`, `predictive` or `adaptive` "
+        "(docs/strategies.md).",
+    )
+    pools: dict[Name, StrategyName] = Field(
+        default_factory=dict[Name, StrategyName], description="Another one for single pools, by capability."
+    )
+    shadow: StrategyName | None = Field(
+        default=None,
+        description="A strategy that decides beside the one in force, writes what it would deal into the "
+        "coordinator's log, and changes nothing.",
+    )
+    shadows: dict[Name, StrategyName] = Field(
+        default_factory=dict[Name, StrategyName], description="Another such one for single pools."
+    )
+
+    def of(self, capability: str) -> StrategyName:
+        """Return the strategy of a pool."""
+        return self.pools.get(capability, self.name)
+
+    def shadow_of(self, capability: str) -> StrategyName | None:
+        """Return the strategy that decides in a pool and does not act, if there is one."""
+        return self.shadows.get(capability, self.shadow)
 
 
 class EventsConfig(Section):

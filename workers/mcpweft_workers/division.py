@@ -1,7 +1,7 @@
 """Divides an HTTP server's concurrency among the workers that are bound to it.
 
-Each worker reads who is registered, every few seconds, and takes its part by its place in the sorted list:
-the parts add up to the whole. A worker that joins others takes nothing before its second look: by then
+Each worker reads who is registered, about twice a second, and takes its part by its place in the sorted
+list: the parts add up to the whole. A worker that joins others takes nothing before its second look: by then
 they have looked too, and made room.
 
 Above stands the worker. Below: the store's figures of one pool. It must never know what runs in a slot.
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from mcpweft_workers.binding import Binding
     from mcpweft_workers.slots import Slots
 
-EVERY = 2.0
+EVERY = 0.45
 """Seconds between two looks."""
 
 
-class Share:
+class Division:
     """One worker's part of its server; `run` is its owner task."""
 
     def __init__(self, binding: Binding, slots: Slots, concurrency: int, dead_after: float) -> None:
