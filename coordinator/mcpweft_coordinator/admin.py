@@ -25,7 +25,14 @@ from arq.constants import in_progress_key_prefix, job_key_prefix, result_key_pre
 from redis.exceptions import RedisError
 
 from mcpweft_coordinator.duties import COMMAND_S, connect, queue_of
-from mcpweft_coordinator.receipt import ConfigReceipt, ConfigVersion, OrderReceipt, ServerRow, read
+from mcpweft_coordinator.receipt import (
+    ConfigReceipt,
+    ConfigVersion,
+    OrderReceipt,
+    ServerReceipt,
+    ServerRow,
+    read,
+)
 from mcpweft_schemas.errors import BY_CODE, ConnectionFailedError, RequestTimeoutError
 from mcpweft_schemas.outcome import Code
 
@@ -36,6 +43,7 @@ if TYPE_CHECKING:
 
 _EXPIRES_S = 60  # a command that nobody ran by then is not wanted any more
 _LOOK_S = 0.05
+_MORE_S = 30.0  # for what a command does beside waiting
 TAKEN_S = 6.0
 """How long a command waits for a coordinator to take it; each looks once a second."""
 
@@ -103,6 +111,22 @@ class Admin:
     async def reset(self, server: str, reason: str = "", *, within_s: float = 30.0) -> OrderReceipt:
         """Undo every order to a server and close its breaker."""
         return read(OrderReceipt, await self._command("reset", within_s, server, self._by, reason))
+
+    async def add_server(
+        self, name: str, said: Mapping[str, Any], reason: str = "", *, ready_within_s: float = 60.0
+    ) -> ServerReceipt:
+        """Have the fleet's launchers run a server; return once a worker of it is ready.
+
+        `said` is what `[servers.NAME]` would say; empty for one that was removed before. One that is not
+        ready in time is taken out again, and InvalidConfigError tells why.
+        """
+        within_s = ready_within_s + _MORE_S
+        args = (name, dict(said), ready_within_s, self._by, reason)
+        return read(ServerReceipt, await self._command("server_add", within_s, *args))
+
+    async def remove_server(self, name: str, reason: str = "", *, within_s: float = 120.0) -> ServerReceipt:
+        """Have a server run no more; return once its workers have ended, within their grace."""
+        return read(ServerReceipt, await self._command("server_remove", within_s, name, self._by, reason))
 
     # -- configuration -------------------------------------------------------------------------------------
 

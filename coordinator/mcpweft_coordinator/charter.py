@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from mcpweft_schemas.config import overlay
 from mcpweft_schemas.config.fault import dotted
 from mcpweft_schemas.connect import StoreUnreachableError
-from mcpweft_schemas.edition import MAX_BYTES, Edition, write_document
+from mcpweft_schemas.edition import MAX_BYTES, Edition, Trial, write_document
 from mcpweft_schemas.errors import ConnectionFailedError, InvalidConfigError
 from mcpweft_schemas.word import Word
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
     from mcpweft_coordinator.receipt import Command
     from mcpweft_coordinator.steward import Steward
-    from mcpweft_schemas.edition import Trial
     from mcpweft_schemas.store import Store
 
 _TRIES = 20
+Trials = tuple[Trial, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +57,11 @@ class Charter:
         change: Callable[[Mapping[str, Any]], Mapping[str, Any]],
         command: Command,
         *,
-        trial: Callable[[Trial | None], Trial | None] = lambda trial: trial,
+        trials: Callable[[Trials], Trials] = lambda trials: trials,
     ) -> Amendment:
         """Write what `change` makes of the document in force, and have it applied here before returning.
+
+        `trials` likewise makes the servers on trial of those that are.
 
         Raises:
             InvalidConfigError: it is wrong as a whole; nothing was written.
@@ -73,9 +75,13 @@ class Charter:
                 after = dict(change(before.document))
                 keys = overlay.changed(before.document, after)
                 edition = replace(
-                    before, document=after, by=command.by, reason=command.reason, trial=trial(before.trial)
+                    before,
+                    document=after,
+                    by=command.by,
+                    reason=command.reason,
+                    trials=trials(before.trials),
                 )
-                if written is None and not keys and edition.trial == before.trial:
+                if written is None and not keys and edition.trials == before.trials:
                     return await self._done(before.version, ())
                 self._check(edition)
                 written = written or keys

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mcpweft_coordinator.commissioner import Commissioner
 from mcpweft_coordinator.orders import Orders
 from mcpweft_coordinator.receipt import Command, plain
 from mcpweft_coordinator.roster import Roster
@@ -51,7 +52,11 @@ class Clerk:
         self._orders = Orders(store)
         self._config = config
         self._tell = tell
-        self._secretary = None if steward is None else Secretary(store, steward, tell)
+        self._more: dict[str, Callable[..., Awaitable[Any]]] = {}
+        if steward is not None:
+            secretary = Secretary(store, steward, tell)
+            commissioner = Commissioner(store, self._roster, secretary, steward, tell)
+            self._more = {**secretary.commands(), **commissioner.commands()}
 
     def commands(self) -> Mapping[str, Callable[..., Awaitable[Any]]]:
         """Return every command by its name."""
@@ -61,7 +66,7 @@ class Clerk:
             "drain": self.drain,
             "uncordon": self.uncordon,
             "reset": self.reset,
-            **({} if self._secretary is None else self._secretary.commands()),
+            **self._more,
         }
 
     async def servers(self) -> list[dict[str, Any]]:

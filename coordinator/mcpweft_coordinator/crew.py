@@ -46,6 +46,7 @@ LOG = logging.getLogger("mcpweft.launcher")
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 30.0
 _STEADY_S = 10.0  # who has run for so long did not crash at its start
 _CRASHING = 3  # ends in a row that make a crash loop
+_LAST_LINES = 3  # that an event tells
 _HAND_BACK_S = 5.0  # for what is left to be settled once the grace is over
 
 
@@ -223,7 +224,8 @@ class Crew:
             self._restarts += 1
             self._failed(f"{worker} {_ended(child.code)}", tuple(child.lines))
         moved, lost = await self._means.report(self.server, worker)
-        data = {"code": child.code, "asked": asked, "moved": moved, "lost": lost}
+        last = "\n".join(list(child.lines)[-_LAST_LINES:])
+        data = {"code": child.code, "asked": asked, "moved": moved, "lost": lost, "last": last}
         self._tell(Kind.WORKER_EXITED, worker, _ended(child.code), data)
 
     def _failed(self, reason: str, lines: tuple[str, ...]) -> None:

@@ -119,3 +119,29 @@ class ConfigVersion:
     at_ms: int
     document: Mapping[str, Any]
     """In the shape of mcpweft.toml."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStrategy:
+    """How the work of one pool is divided."""
+
+    pool: str
+    name: str
+    """The strategy that is asked for."""
+    shadow: str | None
+    """The one that decides beside it and does not act, if there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerReceipt:
+    """What became of a server that was added or removed."""
+
+    server: str
+    changed: bool
+    """Whether this command changed anything."""
+    version: int
+    """Of the fleet's configuration that holds it, or does not."""
+    workers: int
+    """Those that take work; of a removed server, those that somebody started by hand and that live on."""
+    waited_s: float
+    """Until it was ready, or gone."""

@@ -112,6 +112,11 @@ class Roster:
                 entry.record = await self._store.breaker(entry.home, question(entry.server))
         return entries
 
+    @staticmethod
+    def nobody(name: str, server: str) -> Entry:
+        """Return a server of which there is nothing to be seen."""
+        return Entry(name, server, "", ())
+
 
 def _configured(config: Config) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}

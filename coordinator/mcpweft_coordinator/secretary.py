@@ -1,4 +1,4 @@
-"""The commands about the fleet's configuration: get, set, unset, apply, history, rollback.
+"""The commands about the fleet's configuration: and about strategies.
 
 Above stands `clerk`, which hands them out. Below are `charter`, which writes, and `steward`, which knows what
 is in force. This module must never know arq.
@@ -13,15 +13,15 @@ from mcpweft_coordinator.receipt import Command, ConfigReceipt, ConfigVersion, p
 from mcpweft_schemas.config import overlay
 from mcpweft_schemas.config.fault import dotted
 from mcpweft_schemas.config.layer import merged
+from mcpweft_schemas.config.sections import StrategyName
 from mcpweft_schemas.errors import InvalidConfigError, near
 from mcpweft_schemas.event import Event, Kind, Who
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from mcpweft_coordinator.charter import Amendment
+    from mcpweft_coordinator.charter import Amendment, Trials
     from mcpweft_coordinator.steward import Steward
-    from mcpweft_schemas.edition import Trial
     from mcpweft_schemas.store import Store
 
 _SECRET = ("env", "headers")
@@ -34,6 +34,7 @@ class Secretary:
 
     def __init__(self, store: Store, steward: Steward, tell: Callable[[Event], None]) -> None:
         self.charter = Charter(store, steward)
+        self._store = store
         self._steward = steward
         self._tell = tell
 
@@ -46,6 +47,8 @@ class Secretary:
             "config_apply": self.apply,
             "config_history": self.history,
             "config_rollback": self.rollback,
+            "strategy_show": self.strategies,
+            "strategy_set": self.set_strategy,
         }
 
     async def get(self, key: str | None) -> Any:
@@ -93,16 +96,63 @@ class Secretary:
         why = reason or f"back to version {earlier.version}"
         return plain(await self.amend(lambda _: earlier.document, by, why))
 
+    async def strategies(self) -> dict[str, Any]:
+        """Tell which strategy each pool has, and which decides beside it."""
+        await self._steward.catch_up()
+        asked = self._steward.config.strategy
+        pools = sorted({*await self._store.pools(), *asked.pools, *asked.shadows})
+        return {
+            pool: [asked.of(pool).value, "" if (beside := asked.shadow_of(pool)) is None else beside.value]
+            for pool in pools
+        }
+
+    async def set_strategy(
+        self, pool: str | None, name: str | None, shadow: str | None, by: str, reason: str
+    ) -> dict[str, Any]:
+        """Set the strategy of a pool, or of all that have none of their own; `shadow`: what decides beside it.
+
+        None leaves it as it is; an empty text leaves it to what stands for all pools.
+        """
+        await self._check_pool(pool)
+        mine, beside = (("name",), ("shadow",)) if pool is None else (("pools", pool), ("shadows", pool))
+        words = {mine: name, beside: shadow}
+
+        def change(document: Mapping[str, Any]) -> Mapping[str, Any]:
+            for key, word in words.items():
+                if word is not None:
+                    path = ("strategy", *key)
+                    document = (
+                        overlay.with_value(document, path, word) if word else overlay.without(document, path)
+                    )
+            return document
+
+        for word in filter(None, words.values()):
+            if word not in set(StrategyName):
+                known = [each.value for each in StrategyName]
+                close = near(word, known, most=1)
+                advice = f"Did you mean {close[0]}?" if close else f"Known: {', '.join(known)}."
+                raise InvalidConfigError(f"There is no strategy {word!r}", advice=advice)
+        return plain(await self.amend(change, by, reason))
+
+    async def _check_pool(self, pool: str | None) -> None:
+        pools = await self._store.pools()
+        if pool is not None and pool not in pools:
+            close = near(pool, pools, most=1)
+            known = f"Known: {', '.join(pools) or 'none'}."
+            raise InvalidConfigError(
+                f"There is no pool {pool!r}", advice=f"Did you mean {close[0]!r}?" if close else known
+            )
+
     async def amend(
         self,
         change: Callable[[Mapping[str, Any]], Mapping[str, Any]],
         by: str,
         reason: str,
         *,
-        trial: Callable[[Trial | None], Trial | None] = lambda trial: trial,
+        trials: Callable[[Trials], Trials] = lambda trials: trials,
     ) -> ConfigReceipt:
         """Change what is set for the fleet, and tell of it. Raises as `Charter.change`."""
-        done: Amendment = await self.charter.change(change, Command(by, reason), trial=trial)
+        done: Amendment = await self.charter.change(change, Command(by, reason), trials=trials)
         if done.changed:
             keys = ", ".join(done.changed)
             data = {"version": done.version, "by": by, "keys": keys}

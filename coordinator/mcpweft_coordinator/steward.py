@@ -79,7 +79,7 @@ class Steward:
         self._rng = rng
         self._tell = tell
         self._seen = 0  # the last version that was looked at, right or wrong
-        self._trial: tuple[Trial, float] | None = None  # and when it is over
+        self._trials: dict[Trial, float] = {}  # when each is over
 
     async def run(self) -> None:
         """Follow the fleet's settings until cancelled."""
@@ -92,8 +92,8 @@ class Steward:
 
     async def catch_up(self) -> None:
         """Take the edition in force now, if it is another. Raises as the store does."""
-        version, trial = await self._store.edition_version()
-        if version != self._seen or trial or self._trial:
+        version, on_trial = await self._store.edition_version()
+        if version != self._seen or on_trial or self._trials:
             await self._look()
 
     async def _look(self) -> None:
@@ -125,13 +125,16 @@ class Steward:
 
     async def _watch(self, edition: Edition) -> None:
         """Take a server out whose trial is long over."""
-        now, trial = self._clock(), edition.trial
-        if trial is None:
-            self._trial = None
-        elif self._trial is None or self._trial[0] != trial:
-            self._trial = trial, now + trial.seconds + _MARGIN_S
-        elif now >= self._trial[1]:
+        now = self._clock()
+        self._trials = {
+            trial: self._trials.get(trial, now + trial.seconds + _MARGIN_S) for trial in edition.trials
+        }
+        for trial, over in self._trials.items():
+            if now < over:
+                continue
             why = f"{trial.server} was not ready in time, and the coordinator that added it is gone"
+            left = tuple(each for each in edition.trials if each != trial)
             document = overlay.without(edition.document, ("servers", trial.server))
-            without = replace(edition, document=document, by=trial.by, reason=why, trial=None)
+            without = replace(edition, document=document, by=trial.by, reason=why, trials=left)
             await self._store.amend(without, uuid.uuid4().hex)  # STALE: somebody else has seen to it
+            return  # and what is left is looked at next time

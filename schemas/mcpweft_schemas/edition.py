@@ -32,6 +32,8 @@ class Trial:
     seconds: float
     """How long it has, from when it is first seen."""
     by: str
+    mark: str
+    """Of the command that waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +46,20 @@ class Edition:
     by: str = ""
     reason: str = ""
     at_ms: int = 0
-    trial: Trial | None = None
+    trials: tuple[Trial, ...] = ()
+    turn: int = 0
+    """Which write it was; what is decided on one is refused after another."""
 
     @classmethod
     def read(cls, said: Mapping[str, str]) -> Self:
         """Read what lies in the store. Raises ValueError where it is no edition."""
         if not said:
             return cls()
-        trial = said.get("trial")
         try:
             return cls(
                 int(said["version"]), read_document(said["document"]), said["by"], said["reason"],
-                int(said["at"]), Trial(**json.loads(trial)) if trial else None,
+                int(said["at"]), tuple(Trial(**each) for each in json.loads(said["trials"] or "[]")),
+                int(said["turn"]),
             )  # fmt: skip
         except (KeyError, TypeError) as error:
             raise ValueError(f"no edition: {error!r}") from error

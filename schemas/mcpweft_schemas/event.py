@@ -37,7 +37,7 @@ class Kind(StrEnum):
     WORKER_STARTED = "worker_started"
     """A launcher started a worker's process: `pid`."""
     WORKER_EXITED = "worker_exited"
-    """A launched process ended: `code`, `asked` (it was told to), and the requests `moved` and `lost`."""
+    """A launched process ended: `code`, `asked`, `moved` and `lost` requests, its `last` lines."""
     SERVER_READY = "server_ready"
     """A worker's MCP server takes calls: `connects` so far."""
     SERVER_DEGRADED = "server_degraded"

@@ -299,9 +299,9 @@ class Store:
         return Edition.read(_texts(await self.link.run("HGETALL", self.fleet.config)))
 
     async def edition_version(self) -> tuple[int, bool]:
-        """Return the version of the edition in force, 0 where there is none, and whether it has a trial."""
-        version, trial = await self.link.run("HMGET", self.fleet.config, "version", "trial")
-        return int(version or 0), bool(trial)
+        """Return the version of the edition in force, 0 where there is none, and whether it has trials."""
+        version, trials = await self.link.run("HMGET", self.fleet.config, "version", "trials")
+        return int(version or 0), bool(trials)
 
     async def editions(self) -> tuple[Edition, ...]:
         """Return the last editions, oldest first."""
@@ -309,14 +309,14 @@ class Store:
         return tuple(Edition.recall(entry) for entry in raw)
 
     async def amend(self, edition: Edition, mark: str) -> tuple[Word, int]:
-        """Make an edition of what was decided on `edition.version`: OK, REPEAT or STALE, and the version now.
+        """Make an edition of what was decided on `edition.turn`: OK, REPEAT or STALE, and the version now.
 
         Repeat freely with the same mark.
         """
-        trial = "" if edition.trial is None else json.dumps(asdict(edition.trial))
+        trials = json.dumps([asdict(trial) for trial in edition.trials]) if edition.trials else ""
         word, version = await script("amend").run(
-            self.link, self.fleet.config, edition.version, write_document(edition.document), edition.by,
-            edition.reason, mark, trial, KEEP,
+            self.link, self.fleet.config, edition.turn, write_document(edition.document), edition.by,
+            edition.reason, mark, trials, KEEP,
         )  # fmt: skip
         return Word(word.decode()), int(version)
 

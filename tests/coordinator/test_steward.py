@@ -169,7 +169,7 @@ async def test_a_trial_whose_coordinator_is_gone_is_ended_by_another(store: Stor
     now = 0.0
     office = Office(store, clock=lambda: now)
     late = {"servers": {"late": {"command": "never"}}, "queue": {"bound": 7}}
-    await store.amend(Edition(0, late, "ann", "", trial=Trial("late", 30.0, "ann")), "m1")
+    await store.amend(Edition(0, late, "ann", "", trials=(Trial("late", 30.0, "ann", "m"),)), "m1")
     await office.steward.catch_up()
     assert "late" in office.steward.config.servers
     now = 39.0

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 pytestmark = realredis.every_store
 
 
-def edition(version: int, by: str = "ann", reason: str = "why", **document: Any) -> Edition:
-    return Edition(version, document, by, reason)
+def edition(turn: int, by: str = "ann", reason: str = "why", **document: Any) -> Edition:
+    return Edition(0, document, by, reason, turn=turn)
 
 
 async def test_before_anybody_set_anything_there_is_version_0(store: Store) -> None:
@@ -36,14 +36,14 @@ async def test_an_edition_is_read_as_it_was_written_with_the_time_of_the_store(s
     assert (read.version, read.document, read.by, read.reason) == (1, settings, "ann", "why")
     assert abs(read.at_ms - int((await store.link.run("TIME"))[0]) * 1000) < 60_000
     assert await store.edition_version() == (1, False)
-    assert await store.editions() == (read,)
+    assert await store.editions() == (replace(read, turn=0),)
 
 
-async def test_what_was_decided_on_another_version_is_stale_and_writes_nothing(store: Store) -> None:
+async def test_what_was_decided_on_another_turn_is_stale_and_writes_nothing(store: Store) -> None:
     await store.amend(edition(0, queue={"bound": 7}), "m1")
     before = await store.edition()
-    for version in (0, 2):
-        assert await store.amend(edition(version, queue={"bound": 9}), "m2") == (Word.STALE, 1)
+    for turn in (0, 2):
+        assert await store.amend(edition(turn, queue={"bound": 9}), "m2") == (Word.STALE, 1)
     assert await store.edition() == before
     assert len(await store.editions()) == 1
 
@@ -66,15 +66,16 @@ async def test_of_many_who_change_it_at_once_each_version_is_written_by_one(stor
 
 
 async def test_a_trial_begins_with_a_version_and_ends_without_a_new_one(store: Store) -> None:
-    trial = Trial("git", 30.0, "ann")
-    added = replace(edition(0, servers={"git": {"command": "x"}}), trial=trial)
+    trial = Trial("git", 30.0, "ann", "m1")
+    added = replace(edition(0, servers={"git": {"command": "x"}}), trials=(trial,))
     assert await store.amend(added, "m1") == (Word.OK, 1)
-    assert (await store.edition()).trial == trial
+    assert (await store.edition()).trials == (trial,)
     assert await store.edition_version() == (1, True)
-    passed = replace(await store.edition(), trial=None)
+    passed = replace(await store.edition(), trials=())
     assert await store.amend(passed, "m2") == (Word.OK, 1)
     assert await store.edition_version() == (1, False)
     assert len(await store.editions()) == 1
+    assert await store.amend(passed, "m3") == (Word.STALE, 1), "a trial that another has ended meanwhile"
 
 
 async def test_the_history_keeps_so_many_and_no_more(store: Store) -> None:
@@ -82,12 +83,29 @@ async def test_the_history_keeps_so_many_and_no_more(store: Store) -> None:
         await store.amend(edition(version, queue={"bound": version + 1}), f"m{version}")
     kept = await store.editions()
     assert [each.version for each in kept] == list(range(4, KEEP + 4))
-    assert kept[-1] == await store.edition()
+    assert kept[-1] == replace(await store.edition(), turn=0)
 
 
 @pytest.mark.parametrize("document", ["[]", "{", json.dumps({"a": "x" * 300_000})])
 async def test_what_is_no_edition_is_told_and_not_believed(store: Store, document: str) -> None:
-    fields = ("version", 1, "document", document, "by", "", "reason", "", "at", 1, "mark", "m", "trial", "")
+    fields = (
+        "version",
+        1,
+        "document",
+        document,
+        "by",
+        "",
+        "reason",
+        "",
+        "at",
+        1,
+        "mark",
+        "m",
+        "trials",
+        "",
+        "turn",
+        1,
+    )
     await store.link.run("HSET", store.fleet.config, *fields)
     with pytest.raises(ValueError, match=r"no document|Expecting"):
         await store.edition()

@@ -69,7 +69,8 @@ def value_of(key: Key, text: str) -> Any:
         raise InvalidConfigError(f"{dotted(key)} is a table", advice=f"Set its keys: {_keys_at(key)}.")
     section = shape.section_at(key[:-1])
     inside_table = section is None and len(key) > 1 and _is_table(key[:-1])
-    if not inside_table and (section is None or key[-1] not in section.model_fields):
+    *_, last = key
+    if not inside_table and (section is None or last not in section.model_fields):
         known = [".".join(each) for each in shape.keys()]  # noqa: SIM118  # a function
         close = near(".".join(key), known, most=1)
         advice = f"Did you mean {close[0]}?" if close else "`mcpweft config get` shows all keys."
