@@ -29,6 +29,7 @@ from mcpweft_coordinator.receipt import (
     ConfigReceipt,
     ConfigVersion,
     OrderReceipt,
+    PoolStrategy,
     ServerReceipt,
     ServerRow,
     read,
@@ -166,6 +167,24 @@ class Admin:
         """Set what an earlier version set (the one before the present by default), as a new version."""
         said = await self._command("config_rollback", within_s, version, self._by, reason)
         return read(ConfigReceipt, said)
+
+    # -- strategies ----------------------------------------------------------------------------------------
+
+    async def strategies(self, *, within_s: float = 30.0) -> tuple[PoolStrategy, ...]:
+        """Return the strategy of each pool."""
+        said = await self._command("strategy_show", within_s)
+        return tuple(PoolStrategy(pool, name, shadow or None) for pool, (name, shadow) in said.items())
+
+    async def set_strategy(
+        self, pool: str | None, name: str | None = None, *, shadow: str | None = None, reason: str = "",
+        within_s: float = 30.0,
+    ) -> ConfigReceipt:  # fmt: skip
+        """Set the strategy of a pool, or (None) of all that have none of their own, from its next look on.
+
+        `shadow`: what decides beside it and does not act. None leaves one as it is, "" undoes it.
+        """
+        args = (pool, name, shadow, self._by, reason)
+        return read(ConfigReceipt, await self._command("strategy_set", within_s, *args))
 
     # -- dead letters --------------------------------------------------------------------------------------
 

@@ -109,7 +109,7 @@ class Secretary:
     async def set_strategy(
         self, pool: str | None, name: str | None, shadow: str | None, by: str, reason: str
     ) -> dict[str, Any]:
-        """Set the strategy of a pool, or of all that have none of their own; `shadow`: what decides beside it.
+        """Set the strategy of a pool, or of all without one of their own; `shadow`: what decides beside it.
 
         None leaves it as it is; an empty text leaves it to what stands for all pools.
         """

@@ -75,6 +75,12 @@ COMMANDS: dict[str, tuple[Entry, ...]] = {
             "Show and change the whole fleet's configuration.",
             "coordinator",
         ),
+        Entry(
+            "strategy",
+            "mcpweft_coordinator.cli.strategies:app",
+            "Show and set how pools divide their work.",
+            "coordinator",
+        ),
     ),
     "Set up": (
         Entry("init", _HERE + "init:init", "Write a commented mcpweft.toml."),
