@@ -32,11 +32,13 @@ Settings come from these places, each over the ones before it; tables merge deep
 1. the defaults below;
 2. servers from the files in `include` ([mcp.json](#servers-from-an-mcpjson));
 3. `mcpweft.toml`, the nearest one from the working directory upwards;
-4. the environment: `MCPWEFT_`, then the key with two underscores for each dot. A list is written `a,b` or as
+4. what was set for the whole fleet while it runs ([administration](administration.md)): coordinators and
+   workers follow it, a client does not;
+5. the environment: `MCPWEFT_`, then the key with two underscores for each dot. A list is written `a,b` or as
    JSON. A server is found by its name in capitals, with `_` for each run of other characters:
    `[servers.my-git]` is `MCPWEFT_SERVERS__MY_GIT__…`. An empty variable counts as unset. `MCPWEFT_URL` is
    short for `MCPWEFT_REDIS__URL`;
-5. flags.
+6. flags.
 
 An unknown key is an error that names the nearest known one and where it was read.
 

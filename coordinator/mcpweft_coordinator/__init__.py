@@ -40,5 +40,8 @@ The files
 keeps a `crew` of `child` processes for each server, by what its `lookout` sees, and shows it as a `view`.
 How many workers a server should have is looked at and published by `scaler` (`survey`, `scaling`, `wanted`),
 and heard by each launcher's `rollcall`. `duties` and `admin` are all that knows arq. `endpoint` is the port.
+Managing a fleet that runs: `admin` gives commands, `clerk` has them carried out (`orders`, `secretary` with
+`charter`, `commissioner`), `roster` knows which servers there are, `steward` keeps each coordinator's
+configuration as the fleet has set it.
 Leading itself is in the ground (`sweeper`, `tenure`, `rounds`, `rescue`), because workers stand in.
 """

@@ -14,7 +14,7 @@ import pytest
 import redis
 
 from containerstore import DOCKER, Store, binaries, refusals
-from mcpweft_coordinator.admin import Admin
+from mcpweft_coordinator.admin import Admin, NoCoordinatorError
 from mcpweft_schemas.connect import Link
 from mcpweft_schemas.ident import request_id
 from mcpweft_schemas.store import Store as Moves
@@ -112,6 +112,19 @@ async def test_a_fabric_works_with_each_role_under_its_own_user(store: Store, ro
         nobody = request_id("time")
         assert (await admin.replay_dead("time", [nobody]))[nobody][0] == "UNKNOWN"
         assert await admin.purge_dead("time") == 0
+        (row,) = await admin.servers()
+        drained = await admin.drain(row.name, "as admin")
+        assert (drained.state, (await admin.uncordon(row.name)).state) == ("cordoned", "closed")
+        assert (await admin.failover(row.name, "as admin")).state == "forced_open"
+        assert (await admin.reset(row.name)).state == "closed"
+        assert (await admin.config_set("queue.bound", 99, "as admin")).changed == ("queue.bound",)
+        assert await admin.config_get("queue.bound") == 99
+        assert [each.version for each in await admin.config_history()] == [1]
+        assert (await admin.set_strategy("time", "adaptive")).changed == ("strategy.pools.time",)
+        added = await admin.add_server("lazy", {"command": "never-run", "start": "lazy"})
+        assert (added.changed, (await admin.remove_server("lazy")).changed) == (True, True)
+        with pytest.raises(NoCoordinatorError):  # which takes a command back: its right, too
+            await admin._take_back("mcpweft:default:drain:nobody", "drain")
 
     for process in (worker, coordinator):
         process.send_signal(signal.SIGTERM)
