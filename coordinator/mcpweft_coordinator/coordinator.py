@@ -138,6 +138,7 @@ class Coordinator:
         """Have every part go by another configuration."""
         self._config = config
         self.herald.keep = config.events.keep
+        self.sweeper.apply(Policy.of(config))
         self.registrar.apply(config)
         self.scaler.apply(config)
         if self.launcher is not None:

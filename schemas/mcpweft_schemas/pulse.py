@@ -37,7 +37,8 @@ class Pulse:
 
     def __init__(self, clock: Callable[[], float], slow_s: float, log: SweepLog) -> None:
         self.clock = clock
-        self._slow_s = slow_s
+        self.slow_s = slow_s
+        """An answer that takes longer counts as a break."""
         self._log = log
         self._since: float | None = None
         self._asked = False
@@ -62,7 +63,7 @@ class Pulse:
         if self._since is None and self._asked:
             self._log.tell(Event.BACK)
         self._asked = True
-        if self._since is None or now - sent > self._slow_s:
+        if self._since is None or now - sent > self.slow_s:
             self._since = now
 
     def broken(self, error: Exception) -> None:
@@ -77,7 +78,7 @@ class Pulse:
         """Sleep."""
         began = self.clock()
         await asyncio.sleep(seconds)
-        if self._since is not None and self.clock() - began > seconds + self._slow_s:
+        if self._since is not None and self.clock() - began > seconds + self.slow_s:
             self._since = self.clock()
 
     async def ask(self, capability: str, asked: Awaitable[_T]) -> _T | None:

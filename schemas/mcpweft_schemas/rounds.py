@@ -67,6 +67,10 @@ class Rounds:
         self._sealed: Term | None = None
         self._doubt = False
 
+    def apply(self, policy: rescue.Policy, sweep_ms: int) -> None:
+        """Go by other times, from the next round on."""
+        self._policy, self._sweep_ms = policy, sweep_ms
+
     async def make(self, term: Term) -> bool:
         """Make one round; return False where a pool refused the term's epoch. A new term seals first."""
         self._log.figures.rounds += 1

@@ -123,6 +123,13 @@ class Sweeper:
         self._rounds = Rounds(store, self._tenure, self._pulse, self._log, policy.rescue, policy.sweep_ms)
         self._elected = asyncio.Event()
 
+    def apply(self, policy: Policy) -> None:
+        """Go by other times, from the next step on."""
+        self._policy = policy
+        self._tenure.ttl_ms = policy.lease_ms
+        self._pulse.slow_s = policy.rescue.dead_after_ms / 2000
+        self._rounds.apply(policy.rescue, policy.sweep_ms)
+
     @property
     def figures(self) -> Figures:
         """What it has done so far, and whether it leads."""
@@ -197,8 +204,8 @@ class Sweeper:
             await self._tenure.give_up()
 
     async def _lead(self) -> None:
-        sweep_s = self._policy.sweep_ms / 1000
         while True:
+            sweep_s = self._policy.sweep_ms / 1000
             await self._elected.wait()
             if (term := self._tenure.term) is not None and not await self._rounds.make(term):
                 await self._climb(term)

@@ -125,8 +125,8 @@ def test_settings_are_changed_while_all_runs_and_taken_back(managed: Fabric, tmp
     url = json.loads(announcement.read_text(encoding="utf-8"))["url"]
 
     def bound() -> str:
-        with contextlib.closing(redis.Redis.from_url(url)) as store:
-            return str(store.hget("mcpweft:default:{echo}:pool", "bound"), "ascii")
+        with contextlib.closing(redis.Redis.from_url(url, decode_responses=True)) as store:
+            return str(store.hget("mcpweft:default:{echo}:pool", "bound"))
 
     until_sync(lambda: bound() == "123", within=10)
     assert "Did you mean queue.bound" in shell.run("config", "set", "queue.buond", "7").err
@@ -141,9 +141,9 @@ def test_settings_are_changed_while_all_runs_and_taken_back(managed: Fabric, tmp
     until_sync(lambda: row(shell)["workers"] == 1, within=30)
     assert shell.run("config", "unset", "queue.bound").code == 0
     assert shell.run("config", "get", "queue.bound", "--json").json == before
-    restart = shell.run("config", "set", "coordinator.sweep", "150ms").out
-    assert "coordinator.sweep needs a restart of coordinators" in restart
-    shell.run("config", "unset", "coordinator.sweep")
+    restart = shell.run("config", "set", "coordinator.port", "0").out
+    assert "coordinator.port needs a restart of coordinators" in restart
+    shell.run("config", "unset", "coordinator.port")
 
 
 def test_a_strategy_is_set_while_the_pool_runs(managed: Fabric) -> None:

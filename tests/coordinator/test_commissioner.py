@@ -153,7 +153,8 @@ async def test_a_server_that_is_never_ready_is_taken_out_after_its_time(host: Ho
 
 
 async def test_what_is_said_wrong_is_refused_before_anything_is_written(host: Host, store: Store) -> None:
-    for said in ({"url": "http://h"}, {"workers": -1}, {"comand": "x"}):
+    wrong: list[dict[str, Any]] = [{"url": "http://h"}, {"workers": -1}, {"comand": "x"}]
+    for said in wrong:
         with pytest.raises(InvalidConfigError):
             await host.add(**said)
     with pytest.raises(InvalidConfigError, match="was not said"):

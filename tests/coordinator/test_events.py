@@ -88,7 +88,7 @@ async def test_a_launcher_tells_of_each_process_that_it_starts_and_that_ends(
     await until(lambda: held(pool))
     os.kill(pid, signal.SIGKILL)
     exited = await until(lambda: [event for event in heard if event.kind is Kind.WORKER_EXITED])
-    assert exited[0].data == {"code": -9, "asked": False, "moved": 1, "lost": 0}
+    assert exited[0].data == {"code": -9, "asked": False, "moved": 1, "lost": 0, "last": ""}
     assert exited[0].reason == "was killed by signal 9"
     await until(lambda: running.pids)
     await running.stop()

@@ -91,13 +91,17 @@ async def test_the_workers_of_what_has_changed_are_replaced_and_one_serves_at_ev
     assert most <= 4, "two that serve, one that comes, one that goes"
 
 
+def nowhere(server: str, worker: str) -> list[str]:
+    return ["/nowhere/python", server, worker]
+
+
 async def test_a_change_that_never_serves_leaves_the_old_workers_as_they_are(
     pool: Pool, launchers: Launchers
 ) -> None:
     running = launchers.start(config(a={"workers": 2}))
     await until(lambda: serves(running, "a", 2))
     before = set(running.pids)
-    running.launcher._argv = lambda server, worker: ["/nowhere/python", server, worker]
+    running.launcher._argv = nowhere
     running.launcher.apply(config(a={"workers": 2, "concurrency": 3}))
 
     def failing() -> bool:

@@ -108,7 +108,12 @@ def test_taking_out_what_is_not_there_changes_nothing() -> None:
 
 def test_the_difference_of_two_documents_is_told_by_key() -> None:
     before = {"queue": {"bound": 1, "low_at": 0.5}, "servers": {"a": {"workers": 1}}}
-    after = {"queue": {"bound": 2, "low_at": 0.5}, "coordinator": {"sweep": "1s"}}
+    after = {"queue": {"bound": 2, "low_at": 0.5}, "coordinator": {"sweep": "1s", "port": 9}}
     keys = overlay.changed(before, after)
-    assert keys == (("coordinator", "sweep"), ("queue", "bound"), ("servers", "a", "workers"))
-    assert overlay.at_start(keys) == {"coordinator.sweep": "coordinators"}
+    assert keys == (
+        ("coordinator", "port"),
+        ("coordinator", "sweep"),
+        ("queue", "bound"),
+        ("servers", "a", "workers"),
+    )
+    assert overlay.at_start(keys) == {"coordinator.port": "coordinators"}

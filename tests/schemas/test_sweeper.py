@@ -7,7 +7,7 @@ import contextlib
 import random
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -241,6 +241,24 @@ async def test_a_silent_workers_safe_request_is_moved_at_dead_after_and_another_
     assert again.id == request_id
     assert leader.sweeper.figures.moved == 1
     assert leader.told(Event.RECLAIMED)[0]["worker"] == "w1"
+
+
+async def test_a_leader_goes_by_other_times_from_its_next_round_on(pool: Pool, parties: Parties) -> None:
+    leader = await parties.leader()
+    patient = replace(QUICK, rescue=replace(QUICK.rescue, dead_after_ms=2500), lease_ms=2 * QUICK.lease_ms)
+    leader.sweeper.apply(patient)
+    await until(lambda: leader.sweeper._pulse.up_ms > patient.rescue.settled_ms)
+    w1 = await pool.join("w1")
+    w2 = await pool.join("w2", server="beta")
+    request_id = await pool.accept(safe=True)
+    async with beating(pool, w2):
+        await pool.take(w1)
+        await pool.store.beat(pool.capability, w1, 60_000, b"")
+        died = time.monotonic()
+        await until(lambda: _is(pool, request_id, State.DELAYED))
+        assert time.monotonic() - died >= 2.4
+    left_ms = (await pool.store.lease("lead", "somebody", 1000)).left_ms
+    assert QUICK.lease_ms < left_ms <= patient.lease_ms
 
 
 async def test_an_unsafe_request_stays_leased_until_patience_is_over_and_ends_as_unknown(

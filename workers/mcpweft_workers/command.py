@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -143,7 +144,7 @@ def settle(which: Which, where: Where, overrides: dict[str, Any]) -> tuple[Confi
             pick(config, which.server)  # a misspelt server is the nearer mistake
         raise
     try:
-        config = base.config(asyncio.run(_fleet_settings(place)))
+        config = base.config(_fleet_settings(place))
     except InvalidConfigError as error:
         # They do not fit what this process was given: it runs by that alone, as the coordinators here do.
         sys.stderr.write(f"mcpweft: the fleet's settings are not applied: {error}\n")
@@ -151,8 +152,14 @@ def settle(which: Which, where: Where, overrides: dict[str, Any]) -> tuple[Confi
     return config.model_copy(update={"namespace": place.namespace}), place.url, server
 
 
-async def _fleet_settings(place: Place) -> Mapping[str, Any]:
+def _fleet_settings(place: Place) -> Mapping[str, Any]:
     """Return what is set for the whole fleet; nothing where the store does not say so soon."""
+    # In a thread of its own: whoever calls this may have a loop that runs.
+    with ThreadPoolExecutor(1) as aside:
+        return aside.submit(asyncio.run, _read_settings(place)).result()
+
+
+async def _read_settings(place: Place) -> Mapping[str, Any]:
     from mcpweft_schemas.connect import Link
     from mcpweft_schemas.errors import FabricError
     from mcpweft_schemas.store import Store

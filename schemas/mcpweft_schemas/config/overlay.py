@@ -34,9 +34,9 @@ _OWN = {
 }
 """What a fleet cannot set, and why."""
 _AT_START = {
-    ("coordinator",): "coordinators",
-    ("worker", "dead_after"): "coordinators, for their rounds; workers follow",
-    ("worker", "heartbeat"): "coordinators, for their rounds; workers follow",
+    ("coordinator", "control_url"): "coordinators",
+    ("coordinator", "host"): "coordinators",
+    ("coordinator", "port"): "coordinators",
 }
 """What some read only as they start, and who."""
 
@@ -65,11 +65,11 @@ def value_of(key: Key, text: str) -> Any:
         InvalidConfigError: there is no such key, or it is no JSON.
 
     """
+    last = key[-1] if key else ""
     if shape.section_at(key) is not None:
         raise InvalidConfigError(f"{dotted(key)} is a table", advice=f"Set its keys: {_keys_at(key)}.")
     section = shape.section_at(key[:-1])
     inside_table = section is None and len(key) > 1 and _is_table(key[:-1])
-    *_, last = key
     if not inside_table and (section is None or last not in section.model_fields):
         known = [".".join(each) for each in shape.keys()]  # noqa: SIM118  # a function
         close = near(".".join(key), known, most=1)
