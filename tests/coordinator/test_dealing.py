@@ -253,3 +253,16 @@ async def test_a_worker_that_holds_back_takes_a_retry_when_nobody_else_can(bench
         assert [delivery.id for delivery in fetched.deliveries] == [late]
         await bench.store.reclaim(POOL, 1, "other", confirmed=True, dead_after_ms=1)
         assert (await bench.outcome(late, within=5.0)).worker == name
+
+
+async def test_a_worker_of_two_pools_works_more_on_the_one_that_has_more_to_do(bench: Bench) -> None:
+    config = bench.config({"concurrency": 1, "capabilities": [POOL, "other"]})
+    async with bench.worker(config) as worker, dealing(bench):
+        assert worker.allotment.of(POOL) == worker.allotment.of("other") == EVEN
+        busy = await bench.enqueue_many([("sleep", {"ms": 30})] * 80)
+        few = await bench.enqueue_many([("sleep", {"ms": 30})] * 8, pool="other")
+        await until(lambda: worker.allotment.of(POOL).weight >= 4)
+        assert worker.allotment.of("other").weight < worker.allotment.of(POOL).weight
+        for each in (*few, *busy):
+            assert (await bench.outcome(each)).code == "OK"
+        await until(lambda: worker.allotment.of(POOL).weight == 1)
