@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 _EXPIRES_S = 60  # a command that nobody ran by then is not wanted any more
 _LOOK_S = 0.05
 _MORE_S = 30.0  # for what a command does beside waiting
-TAKEN_S = 6.0
+TAKEN_S = 8.0
 """How long a command waits for a coordinator to take it; each looks once a second."""
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mcpweft_coordinator.scaling import Policy, Snapshot
+from mcpweft_schemas.circuit import State
 from mcpweft_schemas.packing import unpack_map
 from mcpweft_schemas.slug import slugs
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 HORIZONS_MS = (1000, 2000, 5000, 10_000, 30_000)
 """How far ahead deadlines are looked at."""
+
+
+_HELD = {State.FORCED_OPEN.value, State.CORDONED.value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,8 @@ class Survey:
     running: int
     """Its workers that live and are not on their way out."""
     now_ms: int
+    held: bool
+    """Whether somebody has taken the server out or cordoned it: more workers would take no work either."""
 
 
 def kinds_of(config: Config) -> tuple[Kind, ...]:
@@ -113,7 +119,8 @@ def survey(kind: Kind, pools: Sequence[PoolStatus]) -> Survey:
         ready=len(ready), per_worker=kind.concurrency, accepted=accepted, ended=ended,
         turned_away=turned_away, due=tuple((horizon / 1000, count) for horizon, count in due.items()),
     )  # fmt: skip
-    return Survey(snapshot, len(living), pools[0].now_ms)
+    held = bool(living) and all(load.get("breaker") in _HELD for load in living.values())
+    return Survey(snapshot, len(living), pools[0].now_ms, held)
 
 
 def _count(status: PoolStatus, what: str) -> int:

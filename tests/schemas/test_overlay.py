@@ -106,6 +106,19 @@ def test_taking_out_what_is_not_there_changes_nothing() -> None:
         assert overlay.without(document, overlay.key_of(text)) == document
 
 
+def test_the_variables_of_one_server_are_replaced_where_it_runs() -> None:
+    said = {"command": "x", "args": ["--token", "${TOKEN}"], "env": {"A": "${env:TOKEN}", "B": "${NO:-b}"}}
+    servers = {"git": said, "other": {"command": "${UNSET}"}}
+    document: dict[str, Any] = {"servers": servers, "queue": {"bound": 1}}
+    tree = overlay.expanded(document, "git", {"TOKEN": "s3cret"})
+    expected = {"command": "x", "args": ["--token", "s3cret"], "env": {"A": "s3cret", "B": "b"}}
+    assert tree == document | {"servers": {"git": expected, "other": {"command": "${UNSET}"}}}
+    assert document["servers"]["git"] == said, "and the document is as it was"
+    with pytest.raises(InvalidConfigError, match=r"servers\.other\.command.*\$\{UNSET\}, which is not set"):
+        overlay.expanded(document, "other", {})
+    assert overlay.expanded({}, "git", {}) == {}
+
+
 def test_the_difference_of_two_documents_is_told_by_key() -> None:
     before = {"queue": {"bound": 1, "low_at": 0.5}, "servers": {"a": {"workers": 1}}}
     after = {"queue": {"bound": 2, "low_at": 0.5}, "coordinator": {"sweep": "1s", "port": 9}}

@@ -7,6 +7,7 @@ the command line is known to be right. This module must never load the SDK, nor 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -124,6 +125,7 @@ def settle(which: Which, where: Where, overrides: dict[str, Any]) -> tuple[Confi
     """
     from mcpweft_schemas import tomlfile  # nothing below is needed for --help
     from mcpweft_schemas.config import read_base
+    from mcpweft_schemas.config.overlay import expanded
     from mcpweft_schemas.errors import ConnectionFailedError, InvalidConfigError
     from mcpweft_schemas.locate import locate
 
@@ -143,12 +145,16 @@ def settle(which: Which, where: Where, overrides: dict[str, Any]) -> tuple[Confi
         if not ad_hoc:
             pick(config, which.server)  # a misspelt server is the nearer mistake
         raise
+    document: Mapping[str, Any] = {}
     try:
-        config = base.config(_fleet_settings(place))
+        document = _fleet_settings(place)
+        config = base.config(document)
     except InvalidConfigError as error:
         # They do not fit what this process was given: it runs by that alone, as the coordinators here do.
         sys.stderr.write(f"mcpweft: the fleet's settings are not applied: {error}\n")
     server = "" if ad_hoc else pick(config, which.server)
+    if server in document.get("servers", {}):
+        config = base.config(expanded(document, server, os.environ))
     return config.model_copy(update={"namespace": place.namespace}), place.url, server
 
 

@@ -77,7 +77,7 @@ class What:
     concurrency: int | None = None
     """Calls at once."""
     env: tuple[str, ...] = ()
-    """NAME=VALUE for its environment; may be repeated. It lies in the store as written."""
+    """NAME=VALUE for its environment; may be repeated. It lies in the store: write secrets as ${NAME}."""
     set: tuple[str, ...] = ()
     """KEY=VALUE of any other key of a server, such as idempotent=get_*; may be repeated."""
 

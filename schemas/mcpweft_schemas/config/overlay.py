@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import copy
 import tomllib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mcpweft_schemas.config import environment, shape
 from mcpweft_schemas.config.fault import dotted
 from mcpweft_schemas.config.layer import Layer, leaves
 from mcpweft_schemas.errors import InvalidConfigError, near
+from mcpweft_schemas.expansion import Expander, UnsetVariableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +35,7 @@ _OWN = {
     ("queue", "idempotency_ttl"): "each client reads it as it starts",
 }
 """What a fleet cannot set, and why."""
+_WITH_VARIABLES = {"command", "args", "env", "cwd", "url", "headers"}
 _AT_START = {
     ("coordinator", "control_url"): "coordinators",
     ("coordinator", "host"): "coordinators",
@@ -126,6 +129,44 @@ def check(document: Mapping[str, Any]) -> None:
                     f"{dotted(key)} cannot be set for the whole fleet: {why}",
                     advice="Set it in each process's own mcpweft.toml or environment.",
                 )
+
+
+def expanded(document: Mapping[str, Any], server: str, environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return `document` with the variables in one server's texts replaced, for the host that runs it.
+
+    So a secret need not lie in the store: `${TOKEN}` does, and each host has its own.
+
+    Raises:
+        InvalidConfigError: a variable has neither value nor default here.
+
+    """
+    tree = copy.deepcopy(dict(document))
+    servers = tree.get("servers")
+    said = servers.get(server) if isinstance(servers, dict) else None
+    if not isinstance(said, dict):
+        return tree
+    expander = Expander(Path("fleet"), environ)
+    for key in _WITH_VARIABLES & said.keys():
+        try:
+            said[key] = _replaced(said[key], expander)
+        except UnsetVariableError as error:
+            raise InvalidConfigError(
+                f"{dotted(('servers', server, key))}, {PLACE}, says {error.written}, {error.why}",
+                advice=error.advice,
+            ) from error
+    return tree
+
+
+def _replaced(value: Any, expander: Expander) -> Any:
+    if isinstance(value, str):
+        return expander.expand(value)
+    if isinstance(value, list):
+        return [_replaced(each, expander) for each in value]
+    return (
+        {name: _replaced(each, expander) for name, each in value.items()}
+        if isinstance(value, dict)
+        else value
+    )
 
 
 def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Key, ...]:
