@@ -11,7 +11,10 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 import realredis
+from mcpweft_coordinator import scaling
 from mcpweft_coordinator.coordinator import Coordinator, coordinator_id
 from mcpweft_coordinator.scaler import TTL_MS
 from mcpweft_coordinator.wanted import Wanted, read_all
@@ -151,7 +154,12 @@ async def test_what_is_exported_moves_from_none_to_one_on_one_request_with_nobod
         assert ended.data["wanted"] == 1
 
 
-async def test_a_server_that_somebody_cordoned_keeps_its_count_whatever_waits(store: Store) -> None:
+async def test_a_server_that_somebody_cordoned_keeps_its_count_whatever_waits(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        scaling, "START_S", 0.1
+    )  # after which a worker that is not ready counts as not coming
     async with coordinating(store, config_of(min=1, max=3)) as made:
         await until(lambda: made.sweeper.figures.leading)
 
