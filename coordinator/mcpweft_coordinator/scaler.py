@@ -151,8 +151,6 @@ class Scaler:
         post.look_at = now + min(_LOOK_S, post.kind.policy.cooldown_s / 4)
         if pools:
             seen = survey(post.kind, pools)
-            if seen.held and post.memory is not None:
-                return  # the count stays as it is until it is reset
             memory = post.memory or self._taken_over(post.kind, seen.now_ms, now)
             decision = decide(seen.snapshot, post.kind.policy, memory, now)
             post.memory = decision.memory

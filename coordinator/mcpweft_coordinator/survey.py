@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mcpweft_coordinator.scaling import Policy, Snapshot
-from mcpweft_schemas.circuit import State
 from mcpweft_schemas.packing import unpack_map
 from mcpweft_schemas.slug import slugs
 
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
 
 HORIZONS_MS = (1000, 2000, 5000, 10_000, 30_000)
 """How far ahead deadlines are looked at."""
-
-
-_HELD = {State.FORCED_OPEN.value, State.CORDONED.value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +45,6 @@ class Survey:
     running: int
     """Its workers that live and are not on their way out."""
     now_ms: int
-    held: bool
-    """Whether somebody has taken the server out or cordoned it: more workers would take no work either."""
 
 
 def kinds_of(config: Config) -> tuple[Kind, ...]:
@@ -119,8 +113,7 @@ def survey(kind: Kind, pools: Sequence[PoolStatus]) -> Survey:
         ready=len(ready), per_worker=kind.concurrency, accepted=accepted, ended=ended,
         turned_away=turned_away, due=tuple((horizon / 1000, count) for horizon, count in due.items()),
     )  # fmt: skip
-    held = bool(living) and all(load.get("breaker") in _HELD for load in living.values())
-    return Survey(snapshot, len(living), pools[0].now_ms, held)
+    return Survey(snapshot, len(living), pools[0].now_ms)
 
 
 def _count(status: PoolStatus, what: str) -> int:

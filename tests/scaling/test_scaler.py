@@ -11,10 +11,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 import realredis
-from mcpweft_coordinator import scaling
 from mcpweft_coordinator.coordinator import Coordinator, coordinator_id
 from mcpweft_coordinator.scaler import TTL_MS
 from mcpweft_coordinator.wanted import Wanted, read_all
@@ -152,31 +149,6 @@ async def test_what_is_exported_moves_from_none_to_one_on_one_request_with_nobod
 
         (ended,) = await until(done)
         assert ended.data["wanted"] == 1
-
-
-async def test_a_server_that_somebody_cordoned_keeps_its_count_whatever_waits(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        scaling, "START_S", 0.1
-    )  # after which a worker that is not ready counts as not coming
-    async with coordinating(store, config_of(min=1, max=3)) as made:
-        await until(lambda: made.sweeper.figures.leading)
-
-        async def looked(times: int) -> None:
-            post = made.scaler._posts[0]
-            for _ in range(times):
-                at = post.look_at
-                await until(lambda at=at: post.look_at > at)  # type: ignore[misc]  # each its own
-
-        await stand_in(store, "echo", "w1", usable=False, breaker="cordoned")
-        await looked(1)
-        for _ in range(60):  # far beyond what one worker works off in time
-            await enqueue(store)
-        await looked(8)
-        assert made.scaler.wanted["echo"].wanted == 1
-        await stand_in(store, "echo", "w1", breaker="closed", in_flight=4)
-        await until(lambda: made.scaler.wanted["echo"].wanted > 1)
 
 
 async def test_a_follower_shows_what_the_leader_says_and_goes_on_from_there(store: Store) -> None:
