@@ -159,12 +159,17 @@ class Commissioner:
             raise InvalidConfigError(
                 f"What server {name!r} is was not said", advice="Give its command, url or app."
             )
-        if present is None or (present.disabled and said):
-            return overlay.with_value(document, key, said)
-        if present.disabled:
-            enabled = overlay.without(document, (*key, "disabled"))
-            still_off = base.config(enabled).servers[name].disabled
-            return overlay.with_value(document, (*key, "disabled"), value=False) if still_off else enabled
+        off = (*key, "disabled")
+        if present is None or present.disabled:
+            tree = overlay.with_value(document, key, said) if said else overlay.without(document, off)
+            if base.config(tree).servers[name].disabled:  # by a file
+                tree = overlay.with_value(tree, off, value=False)
+            if base.config(tree).servers[name].disabled:
+                raise InvalidConfigError(
+                    f"Server {name!r} is switched off by a coordinator's own environment or flags",
+                    advice="Take out its `disabled` there.",
+                )
+            return tree
         if said and _told(base.config(overlay.with_value(document, key, said)), name) != _told(
             base.config(document), name
         ):

@@ -8,6 +8,7 @@ import random
 import sys
 import time
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,6 +23,7 @@ from mcpweft_schemas.circuit import Event as Move
 from mcpweft_schemas.circuit import State as Breaker
 from mcpweft_schemas.circuit import by_hand, question
 from mcpweft_schemas.config import read_base
+from mcpweft_schemas.config.layer import Layer
 from mcpweft_schemas.errors import InvalidConfigError
 from mcpweft_schemas.event import Event, Kind
 from mcpweft_schemas.herald import Herald
@@ -45,7 +47,9 @@ class Host:
         self.mode = "well"
         self.told: list[Event] = []
         self.herald = Herald(store, 1000, time.monotonic)
-        base = read_base(None, {"servers": {"first": SAID}, "worker": {"grace": "500ms"}}, {})
+        servers = {"first": SAID, "off": {**SAID, "disabled": True}}
+        given = read_base(None, {"servers": servers, "worker": {"grace": "500ms"}}, {})
+        base = replace(given, file=given.hand, hand=Layer())  # as if a file said so
         config = base.config()
         self.launcher = Launcher(
             store, config, f"coordinator.{holder}",
@@ -194,6 +198,22 @@ async def test_a_server_comes_back_as_it_was(host: Host, store: Store) -> None:
     done = await host.desk.add("first", {}, 15.0, "ann", "again")
     assert (done["changed"], done["workers"]) == (True, 1)
     assert (await store.edition()).document == {}
+
+
+@pytest.mark.parametrize("said", [{}, SAID])
+async def test_a_server_that_a_file_switches_off_is_switched_on(
+    host: Host, store: Store, said: dict[str, Any]
+) -> None:
+    done = await host.desk.add("off", said, 15.0, "ann", "now")
+    assert (done["changed"], done["workers"]) == (True, 1)
+    assert (await store.edition()).document == {"servers": {"off": {**said, "disabled": False}}}
+
+
+async def test_a_server_that_a_flag_switches_off_is_not_waited_for(host: Host) -> None:
+    flags = Layer({"servers": {"off": {"disabled": True}}})
+    host.steward.base = replace(host.steward.base, hand=flags)
+    with pytest.raises(InvalidConfigError, match="own environment or flags"):
+        await host.desk.add("off", {}, 15.0, "ann", "now")
 
 
 async def test_an_added_server_that_is_removed_leaves_nothing_set_and_can_be_removed_again(
