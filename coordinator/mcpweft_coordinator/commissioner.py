@@ -245,6 +245,8 @@ class Commissioner:
         left = len(entry.loads)
         if not left and was.record.state in STICKS:  # nobody is left whom the order is about
             await self._orders.give(was, Move.RESET, Command(by, f"{name} is removed"))
+        for capability in () if left else was.capabilities:
+            await self._store.forget(capability, was.server)
         if done.changed:
             data = {"by": by, "version": done.version, "left": left}
             self._tell(Event(Kind.SERVER_REMOVED, Who.ADMIN, "", entry.server, "", reason, data))

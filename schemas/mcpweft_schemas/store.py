@@ -320,6 +320,10 @@ class Store:
         )  # fmt: skip
         return Word(word.decode()), int(version)
 
+    async def forget(self, capability: str, server: str) -> int:
+        """Forget the tools of a server that was removed; return how many there were. Repeat freely."""
+        return int(await self._run("forget", capability, server))
+
     async def seal(self, capability: str, epoch: int) -> Word:
         """Make a leader's epoch known to a pool: OK, STALE or UNKNOWN. Repeat freely."""
         return Word((await self._run("seal", capability, epoch)).decode())

@@ -184,6 +184,7 @@ async def test_a_server_is_removed_once_its_workers_are_gone_and_its_work_is_han
     done = await host.remove("first")
     assert (done["changed"], done["workers"]) == (True, 0)
     assert await usable(store) == set()
+    assert await store.tools(POOL) == {}
     assert await is_in(State.QUEUED, State.DELAYED), "for any other server"
     assert (await store.edition()).document == {"servers": {"first": {"disabled": True}}}
     (event,) = host.kinds(Kind.SERVER_REMOVED)

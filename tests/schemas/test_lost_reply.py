@@ -17,7 +17,7 @@ from mcpweft_schemas.circuit import Act, Appeal, Event, Pace, by_hand
 from mcpweft_schemas.connect import Link, StoreUnreachableError
 from mcpweft_schemas.outcome import Executed
 from mcpweft_schemas.script import script
-from mcpweft_schemas.store import Store
+from mcpweft_schemas.store import Reader, Store
 from mcpweft_schemas.word import Word
 from pool import OTHER, PRODUCER, Pool
 from proxy import Proxy
@@ -231,6 +231,13 @@ async def _hear(cut: Cut) -> Any:
     return lambda: cut.pool.store.hear("echo", PRODUCER, 60_000, last)
 
 
+async def _forget(cut: Cut) -> Any:
+    reader = Reader("w1", "git", "w1", cut.pool.incarnation, 1)
+    await cut.pool.store.register("echo", reader, b"", [("say", True, b"x")])
+    await cut.pool.store.retire("echo", "w1")
+    return lambda: cut.pool.store.forget("echo", "git")
+
+
 def _word(answer: Any) -> Any:
     return getattr(answer, "word", answer)
 
@@ -268,6 +275,7 @@ def _word(answer: Any) -> Any:
         pytest.param("replay", _replay, Word.REPEAT, id="replay"),
         pytest.param("purge", _purge, 0, id="purge"),
         pytest.param("hear", _hear, True, id="hear"),
+        pytest.param("forget", _forget, 0, id="forget"),
     ],
 )
 async def test_a_move_whose_answer_was_lost_is_repeated_and_writes_nothing_twice(
