@@ -139,9 +139,10 @@ async def _a_tool_is_not_overrun(pool: Pool) -> None:
     reader = await pool.join(limits=Limits(tools={"echo": Limit(most=1, rate=100)}))
     ids = {await pool.accept() for _ in range(3)}
     while ids:
-        (delivery,) = await pool.fetch(reader, 5)
-        ids.remove(delivery.id)
-        await pool.settle(delivery)
+        deliveries = await pool.fetch(reader, 5)
+        assert len(deliveries) == 1
+        ids.remove(deliveries[0].id)
+        await pool.settle(deliveries[0])
 
 
 async def _a_pause_only_grows(pool: Pool) -> None:
