@@ -64,8 +64,8 @@ class Clock:
 
 _MOVES = (
     "adopt", "attach", "beat", "breaker", "cancel", "dead", "deal", "declare", "enqueue", "expire", "fetch",
-    "inspect", "lookup", "progress", "purge", "reclaim", "register", "replay", "retire", "seal", "settle",
-    "status", "sweep",
+    "inspect", "lookup", "pause", "progress", "purge", "reclaim", "register", "replay", "retire", "seal",
+    "settle", "status", "sweep",
 )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import snapshot
 from mcpweft_schemas.ident import request_id
 from mcpweft_schemas.life import Class, State
+from mcpweft_schemas.limits import UNLIMITED, Limits
 from mcpweft_schemas.outcome import Code, Executed
 from mcpweft_schemas.store import Reader, Store
 from mcpweft_schemas.wire import (
@@ -84,12 +85,12 @@ class Pool:
 
     async def join(
         self, worker: str = "w1", *, server: str = "alpha", instance: str = "", usable_ms: int = 60_000,
-        **safe: bool,
+        limits: Limits = UNLIMITED, **safe: bool,
     ) -> Reader:  # fmt: skip
         """Let a worker join and beat, with the tools `echo` and those named, each safe or not."""
         reader = Reader(worker, server, instance or worker, self.incarnation, 1)
         tools = [(tool, is_safe, b"{}") for tool, is_safe in ({TOOL: False} | safe).items()]
-        await self.store.register(self.capability, reader, b"info", tools)
+        await self.store.register(self.capability, reader, b"info", tools, limits)
         await self.store.beat(self.capability, reader, usable_ms, b"load")
         self.workers[worker] = reader
         return reader

@@ -22,7 +22,6 @@ import uuid
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from arq.constants import in_progress_key_prefix, job_key_prefix, result_key_prefix
-from redis.exceptions import RedisError
 
 from mcpweft_coordinator.duties import COMMAND_S, connect, queue_of
 from mcpweft_coordinator.receipt import (
@@ -252,7 +251,7 @@ class Admin:
     async def __aenter__(self) -> Self:
         try:
             self._pool = await connect(self._url, self._namespace, retries=0)
-        except (OSError, RedisError) as error:
+        except Exception as error:  # arq lets out whatever its connection raises
             raise NoCoordinatorError(f"The store of the commands was not reached: {error}") from error
         return self
 

@@ -34,6 +34,7 @@ from mcpweft_schemas.edition import KEEP, Edition, write_document
 from mcpweft_schemas.event import Event, EventPage
 from mcpweft_schemas.keys import FleetKeys, Keys
 from mcpweft_schemas.life import Class, State
+from mcpweft_schemas.limits import UNLIMITED, Limits
 from mcpweft_schemas.outcome import Code, Executed
 from mcpweft_schemas.script import script
 from mcpweft_schemas.wire import (
@@ -194,12 +195,15 @@ class Store:
     # -- workers -------------------------------------------------------------------------------------------
 
     async def register(
-        self, capability: str, reader: Reader, info: bytes, tools: Iterable[tuple[str, bool, bytes]]
-    ) -> str | None:
+        self, capability: str, reader: Reader, info: bytes, tools: Iterable[tuple[str, bool, bytes]],
+        limits: Limits = UNLIMITED,
+    ) -> str | None:  # fmt: skip
         """Join a pool with (tool, safe, description) each; return its incarnation, None where undeclared."""
-        flat = [part for tool, safe, text in tools for part in (tool, int(safe), text)]
+        flat = [
+            part for tool, safe, text in tools for part in (tool, int(safe), text, limits.told_of_tool(tool))
+        ]
         word, inc = await self._run(
-            "register", capability, reader.worker, reader.server, info, reader.epoch, *flat
+            "register", capability, reader.worker, reader.server, info, reader.epoch, limits.told, *flat
         )
         return inc.decode() if word == b"OK" else None
 
@@ -211,6 +215,10 @@ class Store:
         who = (reader.server, reader.instance) if home else ()
         word, generation, share = await self._run("beat", capability, *args, *who)
         return Beaten(Word(word.decode()), int(generation) if generation else None, share)
+
+    async def pause(self, capability: str, server: str, ms: int) -> Word:
+        """Let no worker of a server fetch from a pool for so long: OK or UNKNOWN. Repeat freely."""
+        return Word((await self._run("pause", capability, server, ms)).decode())
 
     async def breaker(self, capability: str, appeal: Appeal) -> Circuit:
         """Say what was found out, or ordered, of a server whose home pool this is. Repeat freely.
@@ -394,13 +402,16 @@ class Store:
         timeout = max(0.01, min(seconds, BLOCK_S))
         return await waiter.run("BZPOPMIN", self.keys(capability).bell, timeout) is not None
 
-    async def watch(self, waiter: Waiter, capability: str, since_ms: int, seconds: float) -> bool:
+    async def watch(
+        self, waiter: Waiter, capability: str, since_ms: int, seconds: float, *, work: bool = True
+    ) -> bool:
         """Wait up to `seconds` (at most `BLOCK_S`) for work that came since; return whether some did.
 
-        For a worker that holds back: unlike the bell, it takes nothing that somebody else waits for.
+        For a worker that holds back: unlike the bell, it takes nothing that somebody else waits for. Without
+        `work`, only for what makes room: a call that ended under a limit.
         """
         keys = self.keys(capability)
-        streams = [keys.stir, *(keys.stream(klass) for klass in Class)]
+        streams = [keys.stir, *(keys.stream(klass) for klass in Class if work)]
         since = f"{since_ms - 1}-{2**64 - 1}"
         block = max(1, round(1000 * min(seconds, BLOCK_S)))
         came = await waiter.run(

@@ -54,6 +54,8 @@ class Word(StrEnum):
     """Somebody else holds the lease."""
     PENDING = "PENDING"
     """The consumer still has deliveries, so it was not retired."""
+    LIMITED = "LIMITED"
+    """The server is at its limit of calls, or asked to be left alone; nothing was handed out."""
     MORE = "MORE"
     """The bound of one call was reached; call again."""
     OOM = "OOM"

@@ -2,8 +2,8 @@
 
     scripts/bench simulator [--workers 100] [--seconds 10000] [--strategy predictive]
 
-One pool of servers of concurrency 1 and 50 ms (exponential), an offered load of 0.03 (60 requests a second for
-100 workers), under a strategy. The last line is one JSON object; the aim is 10,000 virtual seconds of 100
+One pool of servers of concurrency 1 and 50 ms (exponential), an offered load of 0.03 (60 requests a second
+for 100 workers), under a strategy. The last line is one JSON object; the aim is 10,000 virtual seconds of 100
 workers within a minute.
 """
 

@@ -16,6 +16,7 @@ from mcpweft_schemas.config.shape import keys
 
 TESTS = Path(__file__).parents[1]
 HEALTH = "workers/test_health.py::"
+LIMITS = "workers/test_limits.py::"
 LAUNCHER = "coordinator/test_launcher.py::"
 
 EFFECTS: dict[str, str] = {
@@ -102,6 +103,12 @@ EFFECTS: dict[str, str] = {
     "servers.<name>.trust_annotations": "test_its_own_word_counts_where_it_is_trusted",
     "servers.<name>.attempt_timeout": "test_an_attempt_on_it_has_its_time",
     "servers.<name>.tool_timeouts": "test_an_attempt_of_a_tool_has_its_time",
+    "servers.<name>.rate": f"{LIMITS}test_no_more_calls_start_in_the_whole_fleet_than_the_rate_allows",
+    "servers.<name>.max_in_flight": (
+        f"{LIMITS}test_no_more_calls_run_at_a_time_in_the_whole_fleet_than_the_server_takes"
+    ),
+    "servers.<name>.tool_rates": f"{LIMITS}test_a_tool_has_a_rate_of_its_own",
+    "servers.<name>.tool_max_in_flight": f"{LIMITS}test_a_tool_at_its_limit_lets_the_others_flow",
     "servers.<name>.hung_after": "workers/test_worker_breaker.py::"
     "test_hung_after_restarts_a_hung_server_sooner",
     "servers.<name>.disabled": "test_a_disabled_one_is_left_out",

@@ -18,7 +18,9 @@ import realredis
 from altered import Change
 from mcpweft_schemas.connect import Link
 from mcpweft_schemas.life import Class
+from mcpweft_schemas.limits import Limit, Limits
 from mcpweft_schemas.store import Store
+from mcpweft_schemas.wire import READS
 from mcpweft_schemas.word import Word
 from playing import play_games
 from pool import Pool
@@ -40,13 +42,14 @@ FOUND_BY_PLAYING = {
         "if r.last == stream .. ' ' .. entry then return 'REPEAT' end", ""
     ),
     "settle that leaves its entry behind": Change(
-        "    redis.call('XDEL', r.stream, r.entry)\n  elseif", "  elseif"
+        "    redis.call('XDEL', r.stream, r.entry)\n    if r.under ~= '' then leave_limits(r) end\n  elseif",
+        "  elseif",
     ),
     "fetch without an epoch": Change(
         "if tonumber(reader) > epoch then return {'STALE'", "if false then return {'STALE'"
     ),
     "fetch that ignores a backoff": Change(
-        "if tried and now < r.due_again then sooner(r.due_again) else take_due(r) end", "take_due(r)"
+        "if tried and now < r.due_again then sooner(r.due_again)", "if false then sooner(r.due_again)"
     ),
     "fetch that runs what is over": Change("return r.deadline <= now or (", "return ("),
     "enqueue that accepts its repeat": Change("if state then return {'REPEAT', id, state, '0'} end", ""),
@@ -121,6 +124,35 @@ async def _each_class_gets_its_turns(pool: Pool) -> None:
     assert list(got.values()) == [16, 8, 4, 2]
 
 
+async def _a_server_is_not_overrun(pool: Pool) -> None:
+    reader = await pool.join(limits=Limits(server=Limit(most=1)))
+    for _ in range(2):
+        await pool.accept()
+    delivery = await pool.take(reader)
+    assert (await pool.store.fetch("echo", reader, 5, READS)).word is Word.LIMITED
+    await pool.settle(delivery, "retry")
+    assert not (await pool.shot()).zsets.get("busy:alpha")
+    assert len(await pool.fetch(reader, 5)) == 1
+
+
+async def _a_tool_is_not_overrun(pool: Pool) -> None:
+    reader = await pool.join(limits=Limits(tools={"echo": Limit(most=1, rate=100)}))
+    ids = {await pool.accept() for _ in range(3)}
+    while ids:
+        deliveries = await pool.fetch(reader, 5)
+        assert len(deliveries) == 1
+        ids.remove(deliveries[0].id)
+        await pool.settle(deliveries[0])
+
+
+async def _a_pause_only_grows(pool: Pool) -> None:
+    reader = await pool.join()
+    for ms in (60_000, 1):
+        await pool.store.pause("echo", "alpha", ms)
+    paused = await pool.store.fetch("echo", reader, 1, READS)
+    assert (paused.next_due_ms or 0) > 1000
+
+
 FOUND_BY_A_SCENE: dict[str, tuple[Change, Callable[[Pool], Awaitable[None]]]] = {
     "settle that ignores the acknowledgement": (
         Change(
@@ -132,6 +164,22 @@ FOUND_BY_A_SCENE: dict[str, tuple[Change, Callable[[Pool], Awaitable[None]]]] = 
     "groups made at the end": (
         Change("which, GROUP, '0', 'MKSTREAM'", "which, GROUP, '$', 'MKSTREAM'"),
         _a_lost_group_loses_nothing,
+    ),
+    "a place that is never given back": (
+        Change("if r.under ~= '' then leave_limits(r) end\n  elseif", "\n  elseif"),
+        _a_server_is_not_overrun,
+    ),
+    "a limit that counts nobody": (
+        Change("local busy = redis.call('ZCARD', base .. 'busy:' .. name)", "local busy = 0"),
+        _a_tool_is_not_overrun,
+    ),
+    "what is set aside and forgotten": (
+        Change("redis.call('ZADD', base .. 'aside:' .. r.tool, r.accepted, r.id)", ""),
+        _a_tool_is_not_overrun,
+    ),
+    "a pause that the next one shortens": (
+        Change("if till > known then", "if true then"),
+        _a_pause_only_grows,
     ),
     "turns that nobody remembers": (
         Change("redis.call('HSET', base .. 'stat', 'turn', text)", "local _ = text"),

@@ -4,8 +4,8 @@
 
 Prints `port N` once it listens. Before 2026-07-28 it hands out sessions that die with it, and forgets them
 on `forget()`. `--stream` answers as an event stream. Besides echo, add and sleep it has: drop() (closes the
-connection unanswered), cut(size) (half an answer), big(size), unavailable() (503), forget(), ask()
-(elicitation, streamed).
+connection unanswered), cut(size) (half an answer), big(size), unavailable() (503), later(status, after)
+(once, with Retry-After), forget(), ask() (elicitation, streamed).
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 MODERN = "2026-07-28"
-TOOLS = ["echo", "add", "sleep", "drop", "cut", "big", "unavailable", "forget", "ask"]
+TOOLS = ["echo", "add", "sleep", "drop", "cut", "big", "unavailable", "later", "forget", "ask"]
 sessions: set[str] = set()
+refused: set[str] = set()
 options = argparse.Namespace()
 
 
@@ -31,6 +32,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # head and body in one packet: Nagle's algorithm costs 40 ms otherwise
     opening = False
+    later = ""
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the standard library's name
         pass
@@ -75,7 +77,7 @@ class Handler(BaseHTTPRequestHandler):
             return {}
         return None
 
-    def call(self, rid: Any, tool: str, arguments: dict[str, Any]) -> None:
+    def call(self, rid: Any, tool: str, arguments: dict[str, Any]) -> None:  # noqa: C901  # a tool a branch
         self.record(tool, arguments)
         text = "done"
         if tool == "echo":
@@ -96,6 +98,11 @@ class Handler(BaseHTTPRequestHandler):
             return
         elif tool == "unavailable":
             self.reply(503, b"try later", "text/plain")
+            return
+        elif tool == "later" and arguments["_nonce"] not in refused:
+            refused.add(arguments["_nonce"])
+            self.later = str(arguments["after"])
+            self.reply(int(arguments["status"]), b"busy", "text/plain")
             return
         elif tool == "forget":
             sessions.clear()
@@ -140,6 +147,9 @@ class Handler(BaseHTTPRequestHandler):
     def start(self, status: int, kind: str, length: int | None) -> None:
         self.send_response(status)
         self.send_header("content-type", kind)
+        if self.later:
+            self.send_header("retry-after", self.later)
+            self.later = ""
         if length is None:
             self.send_header("connection", "close")
         else:

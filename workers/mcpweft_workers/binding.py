@@ -26,6 +26,7 @@ from mcpweft_workers.tool import Tool
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from mcpweft_schemas.limits import Limits
     from mcpweft_schemas.store import Store
     from mcpweft_schemas.wire import Delivery, Settlement
     from mcpweft_workers.backoff import Patience
@@ -56,6 +57,7 @@ class Binding:
         settings: Mapping[str, Any],
         tools: Callable[[], Sequence[Tool] | None],
         is_safe: Callable[[Tool], bool],
+        limits: Callable[[Sequence[Tool]], Limits],
         patience: Patience,
         epoch: int,
         tell: Callable[[Kind, str, Mapping[str, Any]], None],
@@ -74,6 +76,7 @@ class Binding:
         self._settings = settings
         self._tools = tools
         self._is_safe = is_safe
+        self._limits = limits
         self._patience = patience
         self._epoch = epoch
         self._tell = tell
@@ -110,7 +113,8 @@ class Binding:
         if tools is None:  # not connected yet: what was known of the server stays known
             tools = await self._known_tools()
         rows = [(tool.name, self._is_safe(tool), describe(tool)) for tool in tools]
-        found = await self.store.register(self.capability, reader, self.identity.info, rows)
+        limits = self._limits(tools)
+        found = await self.store.register(self.capability, reader, self.identity.info, rows, limits)
         if found != reader.incarnation:  # wiped in between
             self.reader = None
             self.joined.clear()

@@ -30,6 +30,8 @@ class Cause(StrEnum):
     """The arguments do not fit the tool's schema, or cannot be written as JSON."""
     CONNECTION_FAILED = "CONNECTION_FAILED"
     """There is no session, or the server could not be reached."""
+    RATE_LIMITED = "RATE_LIMITED"
+    """The server asked to be left alone for a while."""
     SESSION_LOST = "SESSION_LOST"
     """The server no longer knows the session."""
     CANCELLED = "CANCELLED"
@@ -40,7 +42,13 @@ class CallFailed(Exception):  # noqa: N818  # the worker's word for it; the publ
     """A call that ended without an answer."""
 
     def __init__(
-        self, cause: Cause, message: str, *, executed: Executed = Executed.NO, stderr_tail: str = ""
+        self,
+        cause: Cause,
+        message: str,
+        *,
+        executed: Executed = Executed.NO,
+        stderr_tail: str = "",
+        respite: float = 0.0,
     ) -> None:
         super().__init__(message)
         self.cause = cause
@@ -48,3 +56,5 @@ class CallFailed(Exception):  # noqa: N818  # the worker's word for it; the publ
         self.message = message
         self.stderr_tail = stderr_tail
         """The last lines that the server wrote to stderr, where it died."""
+        self.respite = respite
+        """Seconds for which the server asked to be left alone."""

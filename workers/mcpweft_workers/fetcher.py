@@ -59,6 +59,8 @@ class Turn:
     """When there is, counted from `now_ms`; None where that is not known."""
     now_ms: int = 0
     """By the store's clock."""
+    limited: bool = False
+    """Whether the server may start nothing until then, or until a call of it ends somewhere."""
 
 
 _NOTHING = Turn()
@@ -139,6 +141,8 @@ class Fetcher:
         fetched = await self._fetch(reader, slots)
         if fetched is None:
             return _NOTHING
+        if fetched.word is Word.LIMITED:
+            return Turn(0, True, fetched.next_due_ms, fetched.now_ms, limited=True)  # noqa: FBT003  # drained
         if fetched.word is not Word.OK:
             await self._refused(reader, fetched.word)
             return _NOTHING
@@ -221,16 +225,20 @@ class Fetcher:
         wait = LOOK_AGAIN if turn.due_ms is None else min(LOOK_AGAIN, turn.due_ms / 1000 + 0.001)
         end = self._clock() + wait
         while not self._stopping.is_set() and (left := end - self._clock()) > 0:
-            hold_s = self._hold_ms / 1000
+            hold_s = 0.0 if turn.limited else self._hold_ms / 1000
             seconds = min(BLOCK_S, left)
             try:
-                came = await (self._watch(seconds, turn.now_ms) if hold_s else self._listen(seconds))
+                came = await self._comes(seconds, turn, holds=hold_s > 0)
             except StoreUnreachableError:
                 await self._pause()
                 return
             if came and hold_s:
                 await asyncio.sleep(min(max(_APART, hold_s), _LOOK_UP))
-            elif came and (self._stopping.is_set() or not self._slots.open_to(self._capability)):
+            elif (
+                came
+                and not turn.limited
+                and (self._stopping.is_set() or not self._slots.open_to(self._capability))
+            ):
                 with suppress(McpweftError):
                     await self._store.ring(self._capability)
             if came:
@@ -241,33 +249,36 @@ class Fetcher:
         """How long others go first at this moment."""
         return math.ceil(self._allotment.of(self._capability).hold(self._runner.in_flight))
 
-    async def _listen(self, seconds: float) -> bool:
-        """Wait so long for the bell."""
+    async def _comes(self, seconds: float, turn: Turn, *, holds: bool) -> bool:
+        """Wait so long for what would let this worker take something, and leave the bell to those who can."""
         assert self._waiter is not None, "run has made it"  # noqa: S101  # nothing else calls this
         self._waiting = True
         try:
+            if turn.limited:
+                return await self._store.watch(
+                    self._waiter, self._capability, turn.now_ms, seconds, work=False
+                )
+            if holds:
+                return await self._watch(self._waiter, seconds, turn.now_ms)
             return await self._store.wait_bell(self._waiter, self._capability, seconds)
         finally:
             self._waiting = False
 
-    async def _watch(self, seconds: float, since_ms: int) -> bool:
-        """Wait so long for work to come, and leave the bell to those who do not hold back.
+    async def _watch(self, waiter: Waiter, seconds: float, since_ms: int) -> bool:
+        """Wait so long for work to come.
 
         Where only calls in flight held this worker back, it goes to the bell with the end of the last one.
         """
-        assert self._waiter is not None, "run has made it"  # noqa: S101  # nothing else calls this
         share = self._allotment.of(self._capability)
         calm = asyncio.create_task(self._runner.idle()) if share.hold(0) == 0 else None
-        watching = asyncio.create_task(self._store.watch(self._waiter, self._capability, since_ms, seconds))
-        self._waiting = True
+        watching = asyncio.create_task(self._store.watch(waiter, self._capability, since_ms, seconds))
         try:
             await asyncio.wait({watching} if calm is None else {watching, calm}, return_when=FIRST_COMPLETED)
             while not watching.done():
-                await self._store.link.unblock(self._waiter, self._bell)
+                await self._store.link.unblock(waiter, self._bell)
                 await asyncio.wait({watching}, timeout=_NUDGE)
             return watching.result()
         finally:
-            self._waiting = False
             watching.cancel()
             if calm is not None:
                 calm.cancel()

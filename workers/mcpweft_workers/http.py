@@ -11,6 +11,7 @@ Above stands link.py. Below: relay.py, httpx2. It must never know what a call me
 from __future__ import annotations
 
 import json
+import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.request import getproxies_environment, proxy_bypass
@@ -22,6 +23,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcpweft_schemas.outcome import Executed
 from mcpweft_workers.failure import Cause
 from mcpweft_workers.relay import Relay
+from mcpweft_workers.respite import respite
 from mcpweft_workers.wire import PASSAGE
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ CONNECT = 5.0
 COURTESY = 2.0
 """Seconds for a request whose answer nobody waits for: a notification, or the end of a session."""
 _ERROR = 400
+_TOO_MANY = 429
+_LATER = (_TOO_MANY, 503)
 _SESSION = "mcp-session-id"
 _UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 
@@ -134,6 +138,16 @@ class Softened(httpx2.AsyncBaseTransport):
     ) -> httpx2.Response:
         body = await self._body(response)
         said = f"HTTP {response.status_code} {response.reason_phrase}"
+        if response.status_code in _LATER and (
+            response.status_code == _TOO_MANY or "retry-after" in response.headers
+        ):
+            seconds = respite(response.headers.get("retry-after"), time.time())
+            text = f"Server {self._spec.name!r} at {self._place} answered {said}: not before {seconds:g} s"
+            if passage is not None:
+                passage.respite = seconds
+            # A 429 was refused before anything ran; a 503 may come from what stands before a server that did.
+            unsent = response.status_code == _TOO_MANY
+            return self._failed(request, passage, Cause.RATE_LIMITED, text, unsent=unsent)
         if _SESSION in request.headers and _forgotten(response.status_code, body):
             text = f"Server {self._spec.name!r} no longer knows the session ({said})"
             return self._failed(request, passage, Cause.SESSION_LOST, text)

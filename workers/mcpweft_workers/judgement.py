@@ -43,6 +43,7 @@ _ADVICE = {
     Cause.TOO_LARGE: "Ask the tool for less, or raise worker.max_result.",
     Cause.ATTEMPT_TIMEOUT: "Raise the attempt's timeout if the tool is slow by nature.",
     Cause.SERVER_DIED: "Look at the server's own log.",
+    Cause.RATE_LIMITED: "Give the server a `rate` below what it takes.",
 }
 _LONGEST = 4000  # characters of a problem: the tail of a server's stderr, not all of it
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from mcpweft_schemas.config.sections import BreakerKind, FailureKind
 from mcpweft_schemas.config.server import State
 from mcpweft_schemas.errors import InvalidConfigError
+from mcpweft_schemas.limits import Limits
 from mcpweft_schemas.outcome import Code
 from mcpweft_schemas.packing import pack
 from mcpweft_schemas.slug import slug, slugs
@@ -30,7 +31,7 @@ from mcpweft_workers.runner import Rules
 from mcpweft_workers.spec import MIB, ServerSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from mcpweft_schemas.config import Config
     from mcpweft_schemas.config.sections import BreakerConfig, QueueConfig
@@ -69,6 +70,8 @@ class Plan:
     """Whether other workers may be bound to the same server, so that its concurrency is divided."""
     exclusive: bool
     is_safe: Callable[[Tool], bool]
+    limits: Callable[[Iterable[Tool]], Limits]
+    """What the server takes in each of its pools, in the whole fleet."""
     rules: Rules
     breaker: Policy
     check_every: float
@@ -128,6 +131,9 @@ def draw_up(
         shares=remote and server.state is State.NONE,
         exclusive=server.state is not State.NONE,
         is_safe=lambda tool: _is_safe(server, tool),
+        limits=lambda tools: Limits(
+            server=server.limit, tools={tool.name: server.limit_of(tool.name) for tool in tools}
+        ),
         rules=_rules(config, server),
         breaker=_breaker(config.breaker),
         check_every=config.breaker.check_every,

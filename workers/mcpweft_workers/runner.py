@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mcpweft_schemas.connect import StoreUnreachableError
+from mcpweft_schemas.errors import McpweftError
 from mcpweft_schemas.outcome import Code, Executed
 from mcpweft_schemas.spread import Spread
 from mcpweft_schemas.wire import PIECE, PROGRESS
@@ -266,6 +268,8 @@ class Runner:
         try:
             return await self._call(run)
         except CallFailed as failure:
+            if failure.respite:
+                await self._spare(run, failure.respite)
             return self._failed(run, failure)
         except asyncio.CancelledError:
             task = asyncio.current_task()
@@ -280,6 +284,13 @@ class Runner:
             broken = CallFailed(Cause.PROTOCOL, f"the worker failed: {error!r}", executed=executed)
             return self._failed(run, broken)
 
+    async def _spare(self, run: Run, seconds: float) -> None:
+        """Let no worker of the server pull for so long: it asked for that."""
+        event(logging.WARNING, "server asks for a pause", seconds=seconds)
+        for pool in self._means.settlers:
+            with suppress(McpweftError):
+                await run.binding.store.pause(pool, self._means.server, round(seconds * 1000))
+
     def _failed(self, run: Run, failure: CallFailed) -> Judgement:
         cut_short = False
         if failure.cause is Cause.ATTEMPT_TIMEOUT:
@@ -288,7 +299,7 @@ class Runner:
             cut_short = run.timeout < self._own_timeout(run.delivery)
         rules = self._means.rules
         chance = jittered(self._rng, run.delivery.attempt - 1, rules.backoff, rules.backoff_max)
-        backoff = max(chance, rules.backoff * HEAD_START)
+        backoff = max(chance, rules.backoff * HEAD_START, failure.respite)
         return judgement.failed(
             run.delivery, failure, round(backoff * 1000), cut_short=cut_short, weights=rules.weights
         )

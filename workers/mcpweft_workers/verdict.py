@@ -27,7 +27,7 @@ def verdict(server: str, passage: Passage, ending: tuple[Cause, str] | None, exc
     executed = passage.executed
     if isinstance(exc, MCPError):
         if passage.cause is not None:
-            return CallFailed(passage.cause, passage.message, executed=executed)
+            return CallFailed(passage.cause, passage.message, executed=executed, respite=passage.respite)
         if ending is not None:
             return CallFailed(ending[0], ending[1], executed=executed)
         return _cut(exc, executed) if exc.message.startswith(_CUT) else _answered(server, exc)

@@ -53,6 +53,7 @@ class Passage:
     executed: Executed = Executed.NO
     cause: Cause | None = None
     message: str = ""
+    respite: float = 0.0
     request_id: RequestId | None = None
     on_progress: Callable[[float, float | None, str | None], None] | None = None
 

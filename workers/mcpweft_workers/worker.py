@@ -148,6 +148,7 @@ class Worker:
             settings=self.plan.pool_settings,
             tools=lambda: self._tools,
             is_safe=self.plan.is_safe,
+            limits=self.plan.limits,
             patience=self._patience(),
             epoch=epoch,
             tell=self.news.of_pool,

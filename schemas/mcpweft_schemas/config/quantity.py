@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from mcpweft_schemas import duration, size, slug
+from mcpweft_schemas import duration, frequency, size, slug
 
 Duration = Annotated[float, BeforeValidator(duration.seconds), Field(gt=0)]
 """Seconds, more than none."""
@@ -29,6 +29,9 @@ Part = Annotated[float, Field(ge=0, le=1)]
 
 Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """So many a second, or none."""
+
+Frequency = Annotated[float, BeforeValidator(frequency.per_second)]
+"""So many a second, more than none."""
 
 Count = Annotated[int, Field(ge=1)]
 """A whole number, at least 1."""

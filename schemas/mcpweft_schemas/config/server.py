@@ -14,7 +14,8 @@ from typing import Any, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
-from mcpweft_schemas.config.quantity import Count, Duration, Name, Section
+from mcpweft_schemas.config.quantity import Count, Duration, Frequency, Name, Section
+from mcpweft_schemas.limits import Limit
 
 
 class Transport(StrEnum):
@@ -173,6 +174,24 @@ class ServerConfig(Section):
         default_factory=dict[str, float],
         description="Time of one attempt by tool name or pattern; the first that fits is taken.",
     )
+    rate: Frequency | None = Field(
+        default=None,
+        description="Calls that may start on it in the whole fleet, as `10/s`, `600/min` or `5000/h`; "
+        "after a pause, one second's worth at once. Unset: as many as come.",
+    )
+    max_in_flight: Count | None = Field(
+        default=None,
+        description="Calls that may run on it at a time in the whole fleet, whatever its workers' "
+        "concurrency adds up to. Unset: that.",
+    )
+    tool_rates: dict[str, Frequency] = Field(
+        default_factory=dict[str, float],
+        description="The same as `rate` by tool name or pattern; the first that fits is taken.",
+    )
+    tool_max_in_flight: dict[str, Count] = Field(
+        default_factory=dict[str, int],
+        description="The same as `max_in_flight` by tool name or pattern; the first that fits is taken.",
+    )
     hung_after: Duration | None = Field(default=None, description="As `worker.hung_after`, for this server.")
     disabled: bool = Field(default=False, description="Leave it out.")
 
@@ -214,6 +233,17 @@ class ServerConfig(Section):
             if fnmatchcase(tool, pattern):
                 return span
         return self.attempt_timeout if self.attempt_timeout is not None else otherwise
+
+    @property
+    def limit(self) -> Limit:
+        """What it takes in one of its pools: of several, each has its part."""
+        return Limit(rate=self.rate, most=self.max_in_flight).part(max(1, len(self.capabilities)))
+
+    def limit_of(self, tool: str) -> Limit:
+        """Return what `tool` takes in one of its pools."""
+        rate = next((each for fits, each in self.tool_rates.items() if fnmatchcase(tool, fits)), None)
+        most = next((each for fits, each in self.tool_max_in_flight.items() if fnmatchcase(tool, fits)), None)
+        return Limit(rate=rate, most=most).part(max(1, len(self.capabilities)))
 
     @field_validator("url")
     @classmethod
@@ -261,6 +291,18 @@ class ServerConfig(Section):
                 f'It is state = "{self.state}", so it runs one worker in the whole fleet: write workers = 1, '
                 'or state = "none" if it may run several times at once'
             )
+        return self
+
+    @model_validator(mode="after")
+    def _divides(self) -> Self:
+        pools = len(self.capabilities)
+        bounds = {"max_in_flight": self.max_in_flight, **self.tool_max_in_flight}
+        for name, most in bounds.items():
+            if most is not None and most < pools:
+                raise ValueError(
+                    f"{name} ({most}) is below the number of its capabilities ({pools}), which divide it: "
+                    "raise it, or let it serve fewer"
+                )
         return self
 
     @model_validator(mode="after")

@@ -60,9 +60,9 @@ end
 local function ring() redis.call('ZADD', base .. 'bell', 0, '1') end
 
 -- Workers that hold back watch streams instead of the bell: one of its own tells them of what is delayed. They are
--- there only while there are shares.
-local function stir()
-  if redis.call('EXISTS', base .. 'shares') == 1 then
+-- there only while there are shares. It also tells those whose server is at its limit that a call has ended.
+local function stir(always)
+  if always or redis.call('EXISTS', base .. 'shares') == 1 then
     redis.pcall('XADD', base .. 'stir', 'MAXLEN', '1', '*', 'v', '1')
     redis.call('PEXPIRE', base .. 'stir', '60000')
   end

@@ -3,7 +3,7 @@ local FIELDS = {
   'state', 'class', 'tool', 'attempt', 'deliveries', 'max', 'stream', 'entry', 'last', 'worker', 'server',
   'safe', 'run', 'deadline', 'start_by', 'attempt_ms', 'flags', 'waiters', 'print', 'key', 'accepted',
   'started', 'ended', 'code', 'executed', 'tried', 'due_again', 'cancel', 'log', 'held', 'keep', 'key_keep',
-  'v', 'size', 'tenant',
+  'v', 'size', 'tenant', 'under',
 }
 local NUMBERS = {attempt = true, deliveries = true, max = true, deadline = true, start_by = true, due_again = true,
   cancel = true, keep = true, key_keep = true, size = true}
@@ -91,16 +91,32 @@ local function fields_of(r)
   return ''
 end
 
+-- A request that was set aside because its tool was at its limit lies there no more.
+local function leave_aside(r)
+  redis.call('ZREM', base .. 'aside:' .. r.tool, r.id)
+  redis.call('HDEL', record_key(r.id), 'under')
+end
+
+-- Gives back what a delivery had under the limits of its server and its tool.
+local function leave_limits(r)
+  for _, name in ipairs(words(r.under)) do redis.call('ZREM', base .. 'busy:' .. name, r.id) end
+  redis.call('HDEL', record_key(r.id), 'under')
+  ring()
+  stir(true)
+end
+
 -- Takes a live request out of where it lies. Each branch begins with a command that a full store allows.
 -- A running one goes only if its pending entry was really there: false means that nothing was written.
 local function take_out(r)
   if r.state == 'running' then
     if redis.call('XACK', r.stream, GROUP, r.entry) ~= 1 then return false end
     redis.call('XDEL', r.stream, r.entry)
+    if r.under ~= '' then leave_limits(r) end
   elseif r.state == 'queued' then
     redis.call('XDEL', r.stream, r.entry)
   else
     redis.call('ZREM', base .. 'delayed', r.id)
+    if r.under == 'aside' then leave_aside(r) end
   end
   return true
 end
@@ -194,7 +210,10 @@ end
 -- pending entry went with a lost group: the record points there, so nobody else has it, and it must not live on.
 local function abandon(r, state, code, cause)
   local held = fields_of(r)
-  if not take_out(r) then redis.call('XDEL', r.stream, r.entry) end
+  if not take_out(r) then
+    redis.call('XDEL', r.stream, r.entry)
+    if r.under ~= '' then leave_limits(r) end
+  end
   local executed = grown(r.executed, 'maybe')
   if r.run ~= '1' then state, code = 'dead', 'OUTCOME_UNKNOWN' end
   finish(r, {state = state, code = code, cause = cause, executed = executed, held = held})

@@ -1,10 +1,12 @@
--- needs ground record deliver
+-- needs ground record deliver limits
 -- fetch: hand a worker up to as many requests as it has free slots.
 -- KEYS  pool
 -- ARGV  worker server instance incarnation epoch slots versions (space-separated) hold_ms depth
 -- Gives {word, now, next_due_ms or -1, more (0|1), deliveries…}.
 -- A worker with a hold takes what has been ready for so long, and what waits beyond `depth`. What it leaves it rings
 -- for, and next_due_ms says when the next of it will have been ready for long enough.
+-- LIMITED: the server may start nothing now; next_due_ms says when, where that is a question of time, and an entry on
+-- `stir` that something has ended.
 -- Atomic: an entry is pending for its worker exactly when its record says running, with that entry. A reader
 -- that lost an answer raises its epoch (adopt), so bytes of an older fetch that arrive late are STALE.
 local worker, server, instance, inc = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
@@ -25,6 +27,7 @@ local bad = unsound()
 if bad then return bad end
 
 local out, reads, bytes, next_due, left = {}, 0, 0, -1, false
+read_limits()
 
 local function sooner(at)
   if next_due < 0 or at < next_due then next_due = at end
@@ -70,8 +73,32 @@ local function start(r, stream, entry, fields)
     'server', server, 'run', r.run, 'attempt', int(r.attempt), 'deliveries', int(r.deliveries), 'started', int(now))
   if r.start_by > 0 and r.deliveries == 1 then redis.call('ZADD', base .. 'expiry', int(r.deadline), r.id) end
   if has(r.flags, 'u') then redis.call('ZREM', base .. 'picky', r.id) end
+  if limited then book_start(r, server) end
   bytes = bytes + r.size
   out[#out + 1] = delivery(r, stream, entry, fields)
+end
+
+-- Whether a tool of this server is at its limit; looked at anew, since this very fetch may have filled it.
+local function at_limit(tool)
+  local name = server .. '/' .. tool
+  if not limits[name] then return false end
+  local room, due = room_under(name)
+  if room > 0 then return false end
+  if due then sooner(due) end
+  return true
+end
+
+local function put_aside(r)
+  redis.call('HSET', record_key(r.id), 'under', 'aside')
+  redis.call('ZADD', base .. 'aside:' .. r.tool, r.accepted, r.id)
+  redis.call('ZADD', base .. 'delayed', int(r.deadline), r.id) -- due by itself only to end
+end
+
+local function set_aside(r, stream, entry, fields)
+  drop(stream, entry)
+  count('dropped', -1)
+  redis.call('HSET', record_key(r.id), 'state', 'delayed', 'held', cmsgpack.pack(fields))
+  put_aside(r)
 end
 
 -- One entry that XREADGROUP has just made pending for this worker.
@@ -91,6 +118,19 @@ local function receive(stream, entry, fields)
     redis.call('HSET', record_key(id), 'state', 'delayed', 'held', cmsgpack.pack(fields))
     return due_at(r, now, now)
   end
+  if limited and at_limit(r.tool) then return set_aside(r, stream, entry, fields) end
+  start(r, stream, entry, fields)
+end
+
+-- Added and read in one move: nothing ever waits in this stream, so the entry read is the entry added.
+local function take_now(r, fields)
+  local entry = redis.call('XADD', base .. 'q:due', '*', unpack(fields))
+  redis.call('HDEL', record_key(r.id), 'held')
+  local stream, got = read('due', 1)
+  while got[1] and got[1][1] ~= entry do
+    receive(stream, got[1][1], got[1][2])
+    stream, got = read('due', 1)
+  end
   start(r, stream, entry, fields)
 end
 
@@ -105,15 +145,7 @@ local function take_due(r)
     length[r.class] = length[r.class] + 1
     return
   end
-  -- Added and read in one move: nothing ever waits in this stream, so the entry read is the entry added.
-  local entry = redis.call('XADD', base .. 'q:due', '*', unpack(fields))
-  redis.call('HDEL', record_key(r.id), 'held')
-  local stream, got = read('due', 1)
-  while got[1] and got[1][1] ~= entry do
-    receive(stream, got[1][1], got[1][2])
-    stream, got = read('due', 1)
-  end
-  start(r, stream, entry, fields)
+  take_now(r, fields)
 end
 
 local function due_ones()
@@ -131,9 +163,49 @@ local function due_ones()
       finish(r, {state = 'expired', code = 'TIMEOUT', cause = 'QUEUE_TIMEOUT', executed = r.executed})
     elseif versions[string.match(r.v, '^%d+')] then
       local tried = with_word(r.tried, instance) == r.tried
-      if tried and now < r.due_again then sooner(r.due_again) else take_due(r) end
+      if tried and now < r.due_again then sooner(r.due_again)
+      elseif limited and at_limit(r.tool) then put_aside(r)
+      else take_due(r) end
     end
   end
+end
+
+-- Those that were set aside, tool by tool, as far as this server may take them.
+local function asides()
+  for tool in pairs(tools) do
+    local key = base .. 'aside:' .. tool
+    while #out < slots and bytes <= BYTES and redis.call('EXISTS', key) == 1 and not at_limit(tool) do
+      local id = redis.call('ZRANGE', key, '0', '0')[1]
+      local r = load(id)
+      if not r or r.state ~= 'delayed' then
+        redis.call('ZREM', key, id)
+      elseif too_late(r) then
+        take_out(r)
+        finish(r, {state = 'expired', code = 'TIMEOUT', cause = 'QUEUE_TIMEOUT', executed = r.executed})
+      else
+        leave_aside(r)
+        redis.call('ZREM', base .. 'delayed', r.id)
+        take_now(r, cmsgpack.unpack(r.held))
+      end
+    end
+    if #out >= slots and redis.call('EXISTS', key) == 1 and not at_limit(tool) then left = true end
+  end
+end
+
+-- What the server as a whole may start now.
+if limited then
+  local room, due = room_under(server)
+  if (paused[server] or 0) > now then
+    room, due = 0, paused[server]
+  elseif paused[server] then
+    redis.call('HDEL', base .. 'limits', 'pause ' .. server)
+  end
+  if room < 1 then
+    even_if_full()
+    ring()
+    return {'LIMITED', int(now), int(due and due - now or -1), '0'}
+  end
+  slots = math.min(slots, room)
 end
 
 local stat = redis.call('HMGET', base .. 'stat', 'turn', 'bytes')
@@ -196,6 +268,7 @@ local function new_ones()
 end
 
 due_ones()
+if limited then asides() end
 local more = new_ones() or left
 if hold > 0 then
   for i = 1, 4 do if length[STREAMS[i]] > 0 then until_ripe(STREAMS[i]) end end
