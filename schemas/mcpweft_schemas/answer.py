@@ -144,7 +144,7 @@ class PoolStatus:
     load: Mapping[str, bytes]
     """Worker → what its last beat said."""
     due: int = 0
-    """Delayed requests whose time has come."""
+    """Delayed requests whose time has come, and those parked because others of their tenant wait."""
     over: tuple[int, ...] = ()
     """For each horizon that was asked for: live requests whose time is over by then."""
 

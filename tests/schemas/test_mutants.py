@@ -52,7 +52,7 @@ FOUND_BY_PLAYING = {
         "if tried and now < r.due_again then sooner(r.due_again)", "if false then sooner(r.due_again)"
     ),
     "fetch that runs what is over": Change("return r.deadline <= now or (", "return ("),
-    "enqueue that accepts its repeat": Change("if state then return {'REPEAT', id, state, '0'} end", ""),
+    "enqueue that accepts its repeat": Change("if known then return {'REPEAT', id, known, '0'} end", ""),
     "work streams that are trimmed": Change(
         "redis.pcall('XADD', base .. 'q:' .. class, 'NOMKSTREAM', '*',",
         "redis.pcall('XADD', base .. 'q:' .. class, 'NOMKSTREAM', 'MAXLEN', '2', '*',",
@@ -145,6 +145,21 @@ async def _a_tool_is_not_overrun(pool: Pool) -> None:
         await pool.settle(deliveries[0])
 
 
+async def _nobody_waits_behind_a_flood(pool: Pool) -> None:
+    reader = await pool.join()
+    flood = [pool.submission(tenant="heavy") for _ in range(20)]
+    await pool.store.enqueue("echo", flood)
+    light = await pool.accept(tenant="light")
+    assert light in [delivery.id for delivery in await pool.fetch(reader, 2)]
+
+
+async def _the_whole_flood_is_served(pool: Pool) -> None:
+    reader = await pool.join()
+    ids = {(await pool.accept(tenant="heavy")) for _ in range(6)}
+    got = [await pool.fetch(reader, 1) for _ in ids]
+    assert {delivery.id for deliveries in got for delivery in deliveries} == ids
+
+
 async def _a_pause_only_grows(pool: Pool) -> None:
     reader = await pool.join()
     for ms in (60_000, 1):
@@ -180,6 +195,14 @@ FOUND_BY_A_SCENE: dict[str, tuple[Change, Callable[[Pool], Awaitable[None]]]] = 
     "a pause that the next one shortens": (
         Change("if till > known then", "if true then"),
         _a_pause_only_grows,
+    ),
+    "a flood that nobody parks": (
+        Change("local parks = mark and has_lead(class, mark)", "local parks = false"),
+        _nobody_waits_behind_a_flood,
+    ),
+    "an heir that comes into no stream": (
+        Change("redis.call('XADD', stream, '*', unpack(cmsgpack.unpack(heir.held)))", "'0-1'"),
+        _the_whole_flood_is_served,
     ),
     "turns that nobody remembers": (
         Change("redis.call('HSET', base .. 'stat', 'turn', text)", "local _ = text"),

@@ -91,6 +91,42 @@ local function fields_of(r)
   return ''
 end
 
+-- Fairness inside a class: of each tenant one request waits in the stream, its lead (`lead`: `<class> <mark>` → id).
+-- Its others are parked: delayed until their deadline, in `park:<class>:<mark>`, oldest first; `ring:<class>` says
+-- which tenants have some. A mark stands for a tenant's name, which may be any text.
+local function mark_of(tenant) return redis.sha1hex(tenant) end
+local function park_key(class, mark) return base .. 'park:' .. class .. ':' .. mark end
+
+local function leave_park(r)
+  redis.call('ZREM', base .. 'delayed', r.id)
+  redis.call('ZREM', park_key(r.class, mark_of(r.tenant)), r.id)
+  redis.call('HDEL', record_key(r.id), 'under')
+end
+
+-- A lead leaves its stream: the next of its tenant goes to the end of it, which makes tenants take turns. Returns
+-- whether there was one.
+local function succeed(r)
+  if r.tenant == '' then return false end
+  local mark = mark_of(r.tenant)
+  local field = r.class .. ' ' .. mark
+  if redis.call('HGET', base .. 'lead', field) ~= r.id then return false end
+  redis.call('HDEL', base .. 'lead', field)
+  local key, heir = park_key(r.class, mark), nil
+  repeat
+    local id = redis.call('ZRANGE', key, '0', '0')[1]
+    if not id then return false end
+    redis.call('ZREM', key, id)
+    heir = load(id)
+  until heir and heir.state == 'delayed' and heir.held ~= ''
+  leave_park(heir)
+  local stream = base .. 'q:' .. r.class
+  local entry = redis.call('XADD', stream, '*', unpack(cmsgpack.unpack(heir.held)))
+  redis.call('HSET', record_key(heir.id), 'state', 'queued', 'stream', stream, 'entry', entry)
+  redis.call('HDEL', record_key(heir.id), 'held')
+  redis.call('HSET', base .. 'lead', field, heir.id)
+  return true
+end
+
 -- A request that was set aside because its tool was at its limit lies there no more.
 local function leave_aside(r)
   redis.call('ZREM', base .. 'aside:' .. r.tool, r.id)
@@ -114,9 +150,10 @@ local function take_out(r)
     if r.under ~= '' then leave_limits(r) end
   elseif r.state == 'queued' then
     redis.call('XDEL', r.stream, r.entry)
+    succeed(r)
   else
     redis.call('ZREM', base .. 'delayed', r.id)
-    if r.under == 'aside' then leave_aside(r) end
+    if r.under == 'aside' then leave_aside(r) elseif r.under == 'parked' then leave_park(r) end
   end
   return true
 end

@@ -72,6 +72,12 @@ local function no_room(answer)
   error(answer)
 end
 
+-- Whether one of a tenant's requests waits in a class's stream. One that is gone without a word does not count.
+local function has_lead(class, mark)
+  local lead = redis.call('HGET', base .. 'lead', class .. ' ' .. mark)
+  return lead and redis.call('HGET', record_key(lead), 'state') == 'queued'
+end
+
 local function accept(at)
   local id, v, tool, class = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
   local timeout, start_within = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
@@ -81,9 +87,9 @@ local function accept(at)
   local extra, body = ARGV[at + 18], ARGV[at + 19]
   if not share[class] or not timeout or not delay or not start_within then return {'ERROR', id, '', '0'} end
   if waiter ~= '' and not is_party(waiter) then return {'ERROR', id, '', '0'} end
-  local state = redis.pcall('HGET', record_key(id), 'state')
-  if type(state) == 'table' then return {'ERROR', id, '', '0'} end
-  if state then return {'REPEAT', id, state, '0'} end
+  local known = redis.pcall('HGET', record_key(id), 'state')
+  if type(known) == 'table' then return {'ERROR', id, '', '0'} end
+  if known then return {'REPEAT', id, known, '0'} end
   if key ~= '' then
     local held = holder(key, print, waiter, flags)
     if held then return held end
@@ -97,7 +103,10 @@ local function accept(at)
   local fields = {'v', v, 'id', id, 'tool', tool, 'class', class, 'producer', waiter, 'flags', flags,
     'trace', trace, 'tenant', tenant, 'body', body}
   if extra ~= '' then for _, x in ipairs(cmsgpack.unpack(extra)) do fields[#fields + 1] = x end end
-  local record = {'state', delay > 0 and 'delayed' or 'queued', 'class', class, 'tool', tool, 'max', max,
+  local mark = delay == 0 and tenant ~= '' and mark_of(tenant)
+  local parks = mark and has_lead(class, mark)
+  local state = (delay > 0 or parks) and 'delayed' or 'queued'
+  local record = {'state', state, 'class', class, 'tool', tool, 'max', max,
     'deadline', int(now + timeout), 'attempt_ms', attempt_ms, 'accepted', int(now), 'v', v, 'size', int(size),
     'keep', keep}
   local function set(name, value)
@@ -111,11 +120,17 @@ local function accept(at)
     set('start_by', int(now + start_within))
   end
   -- The first write is the one that a full store refuses; after it, the rest of the item goes through.
-  if delay > 0 then
+  if state == 'delayed' then
     set('held', cmsgpack.pack(fields))
-    local added = redis.pcall('ZADD', base .. 'delayed', int(now + delay), id)
+    local added = redis.pcall('ZADD', base .. 'delayed', int(now + (parks and timeout or delay)), id)
     local none = no_room(added)
     if none then return {none, id, '', '1000'} end
+    if parks then
+      redis.call('ZADD', park_key(class, mark), int(now * 1000 + at), id)
+      redis.call('ZADD', base .. 'ring:' .. class, 'NX', int(now), mark)
+      redis.call('HSET', base .. 'stat', 'parked', '1')
+      set('under', 'parked')
+    end
   else
     local entry = redis.pcall('XADD', base .. 'q:' .. class, 'NOMKSTREAM', '*', unpack(fields))
     local none = no_room(entry)
@@ -126,6 +141,7 @@ local function accept(at)
       entry = redis.call('XADD', base .. 'q:' .. class, '*', unpack(fields))
     end
     set('stream', base .. 'q:' .. class); set('entry', entry)
+    if mark then redis.call('HSET', base .. 'lead', class .. ' ' .. mark, id) end
   end
   redis.call('HSET', record_key(id), unpack(record))
   redis.call('ZADD', base .. 'expiry', int(over), id)
@@ -133,7 +149,7 @@ local function accept(at)
   if key ~= '' then redis.call('SET', base .. 'i:' .. key, id, 'PX', int(timeout + tonumber(key_keep) + 60000)) end
   backlog, bytes = backlog + 1, bytes + size
   count('accepted'); count('bytes', size)
-  return {'OK', id, delay > 0 and 'delayed' or 'queued', '0'}
+  return {'OK', id, state, '0'}
 end
 
 local added, later = false, false

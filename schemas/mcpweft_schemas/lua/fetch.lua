@@ -15,7 +15,7 @@ local hold, depth = tonumber(ARGV[8] or '0'), tonumber(ARGV[9] or '0')
 local LOOK, READS, BYTES = 64, 50, 1048576
 local WEIGHT = {8, 4, 2, 1}
 local TAKEN = {'state', 'stream', 'entry', 'class', 'tool', 'v', 'safe', 'attempt', 'deliveries', 'max', 'deadline',
-  'start_by', 'attempt_ms', 'flags', 'accepted', 'size'}
+  'start_by', 'attempt_ms', 'flags', 'accepted', 'size', 'tenant'}
 local versions = {}
 for _, v in ipairs(words(ARGV[7])) do versions[v] = true end
 
@@ -27,6 +27,7 @@ local bad = unsound()
 if bad then return bad end
 
 local out, reads, bytes, next_due, left = {}, 0, 0, -1, false
+local heirs = false -- whether requests that were parked have come into a stream meanwhile
 read_limits()
 
 local function sooner(at)
@@ -107,6 +108,7 @@ local function receive(stream, entry, fields)
   local r = id and load(id, TAKEN)
   if r and r.state == 'running' and r.stream == stream and r.entry == entry then return give_back(r, stream, entry) end
   if not r or r.state ~= 'queued' or r.entry ~= entry then return drop(stream, entry) end
+  if succeed(r) then heirs = true end
   if too_late(r) then
     drop(stream, entry)
     count('dropped', -1)
@@ -208,7 +210,51 @@ if limited then
   slots = math.min(slots, room)
 end
 
-local stat = redis.call('HMGET', base .. 'stat', 'turn', 'bytes')
+local stat = redis.call('HMGET', base .. 'stat', 'turn', 'bytes', 'parked')
+local parked, served = stat[3] == '1', 0
+
+-- Takes up to `n` of the parked requests of a class, its tenants in turn: those whose lead was lost without a word, for
+-- any other goes into the stream in time.
+local function draw(class, n)
+  local ring_key, got = base .. 'ring:' .. class, 0
+  while got < n and #out < slots and bytes <= BYTES do
+    local mark = redis.call('ZRANGE', ring_key, '0', '0')[1]
+    if not mark then break end
+    local key = park_key(class, mark)
+    local id = redis.call('ZRANGE', key, '0', '0')[1]
+    if not id then
+      redis.call('ZREM', ring_key, mark)
+    else
+      served, got = served + 1, got + 1
+      redis.call('ZADD', ring_key, string.format('%.3f', now + served / 1000), mark)
+      local r = load(id)
+      if not r or r.state ~= 'delayed' or r.under ~= 'parked' then
+        redis.call('ZREM', key, id)
+      elseif too_late(r) then
+        take_out(r)
+        finish(r, {state = 'expired', code = 'TIMEOUT', cause = 'QUEUE_TIMEOUT', executed = r.executed})
+      else
+        leave_park(r)
+        if not versions[string.match(r.v, '^%d+')] then
+          due_at(r, now, now)
+        elseif limited and at_limit(r.tool) then
+          put_aside(r)
+        else
+          take_now(r, cmsgpack.unpack(r.held))
+        end
+      end
+    end
+  end
+  return got
+end
+
+local function has_ring(class) return parked and redis.call('EXISTS', base .. 'ring:' .. class) == 1 end
+
+local function any_ring()
+  for i = 1, 4 do if has_ring(STREAMS[i]) then return true end end
+  if parked then redis.call('HDEL', base .. 'stat', 'parked') end
+  return false
+end
 
 local waiting = hold > 0 and untaken() or 0
 
@@ -245,7 +291,7 @@ local function new_ones()
   local chunk = math.max(1, math.floor(BYTES / math.max(1, size)))
   local empty, dry, at = {}, 0, math.max(1, turn[1])
   for i = 1, 4 do
-    if length[STREAMS[i]] == 0 then empty[i], dry, turn[i + 1] = true, dry + 1, 0 end
+    if length[STREAMS[i]] == 0 and not has_ring(STREAMS[i]) then empty[i], dry, turn[i + 1] = true, dry + 1, 0 end
   end
   while #out < slots and reads < READS and bytes <= BYTES and dry < 4 do
     if not empty[at] then
@@ -255,16 +301,22 @@ local function new_ones()
       local stream, got = '', {}
       if may > 0 then stream, got = read(STREAMS[at], may) end
       for _, item in ipairs(got) do receive(stream, item[1], item[2]) end
-      reads, waiting = reads + #got, waiting - #got
-      turn[at + 1] = #got < want and 0 or math.max(0, turn[at + 1] - #got)
-      if #got < want then empty[at], dry = true, dry + 1 end
+      local taken = #got
+      if parked and not heirs and hold <= 0 and taken < want then
+        taken = taken + draw(STREAMS[at], want - taken)
+      end
+      reads, waiting = reads + taken, waiting - #got
+      local over = taken < want and not heirs
+      heirs = false
+      turn[at + 1] = over and 0 or math.max(0, turn[at + 1] - taken)
+      if over then empty[at], dry = true, dry + 1 end
     end
     if turn[at + 1] <= 0 then at = at % 4 + 1 end
   end
   turn[1] = at
   local text = table.concat(turn, ' ')
   if reads > 0 and text ~= stat[1] then redis.call('HSET', base .. 'stat', 'turn', text) end
-  return dry < 4 and untaken() > 0
+  return dry < 4 and (untaken() > 0 or any_ring())
 end
 
 due_ones()

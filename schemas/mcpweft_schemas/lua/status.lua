@@ -4,7 +4,7 @@
 -- ARGV  horizons, ms (0 or more of them)
 -- Gives {now, settings (flat), stat (flat), lengths (critical high normal low due), pending (the same order),
 --       delayed, dead, alive (worker, beat, …), usable (worker, until, …), members (flat), load (flat),
---       delayed that are due, and for each horizon how many live requests are over by then};
+--       delayed that are due or parked for fairness among tenants, and for each horizon how many live requests are over by then};
 --       an empty list where there is no pool.
 -- Reads only.
 local settings = redis.call('HGETALL', pool)
@@ -20,9 +20,17 @@ local over = {}
 for i, horizon in ipairs(ARGV) do
   over[i] = redis.call('ZCOUNT', base .. 'expiry', '-inf', int(now + tonumber(horizon)))
 end
+local parked = 0
+if redis.call('HGET', base .. 'stat', 'parked') == '1' then
+  for i = 1, 4 do
+    for _, mark in ipairs(redis.call('ZRANGE', base .. 'ring:' .. STREAMS[i], '0', '-1')) do
+      parked = parked + redis.call('ZCARD', base .. 'park:' .. STREAMS[i] .. ':' .. mark)
+    end
+  end
+end
 return {int(now), settings, redis.call('HGETALL', base .. 'stat'), lengths, pending,
   redis.call('ZCARD', base .. 'delayed'), redis.call('ZCARD', base .. 'dead'),
   redis.call('ZRANGE', base .. 'alive', '0', '-1', 'WITHSCORES'),
   redis.call('ZRANGE', base .. 'usable', '0', '-1', 'WITHSCORES'),
   redis.call('HGETALL', base .. 'members'), redis.call('HGETALL', base .. 'load'),
-  redis.call('ZCOUNT', base .. 'delayed', '-inf', int(now)), over}
+  redis.call('ZCOUNT', base .. 'delayed', '-inf', int(now)) + parked, over}

@@ -57,6 +57,7 @@ if age >= HALF then
 end
 
 -- Work that lies ready rings again: a worker that died with the token took the ring with it.
-if redis.call('ZCOUNT', base .. 'delayed', '-inf', int(now)) > 0 or untaken() > 0 then ring() end
+if redis.call('ZCOUNT', base .. 'delayed', '-inf', int(now)) > 0 or untaken() > 0
+  or redis.call('HGET', base .. 'stat', 'parked') == '1' then ring() end
 write_tally()
 return {#ids >= most and expired > 0 and 'MORE' or 'OK', expired, unserved, forgotten}
