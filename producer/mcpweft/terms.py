@@ -193,9 +193,9 @@ def read_terms(
         stop=_choice("on_cancel", options.get("on_cancel", "cancel"), "cancel", "detach"),
         raise_on_tool_error=options.get("raise_on_tool_error", True),
         on_progress=options.get("on_progress"),
-        tenant=options.get("tenant", ""),
+        tenant=_text("tenant", options.get("tenant", "")),
         metadata=options.get("metadata"),
-        trace=options.get("trace", ""),
+        trace=_text("trace", options.get("trace", "")),
         key_keep=defaults.idempotency_ttl,
         keep=defaults.result_ttl if stored else KEEP_S,
         tool=options.get("tool"),
@@ -257,6 +257,12 @@ def _whole(name: str, value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
         return value
     raise InvalidConfigError(f"{name} is {value!r}", advice="Write a whole number from 1 on.")
+
+
+def _text(name: str, value: object) -> str:
+    if isinstance(value, str):
+        return value
+    raise InvalidConfigError(f"{name} is {value!r}", advice="Write text, or leave it out.")
 
 
 def _key(value: str | None) -> str | None:

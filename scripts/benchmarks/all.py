@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks.rig.party import module
 from benchmarks.rig.report import RECORDS
 
-NAMES = ("queue", "overhead", "scale", "idle", "memory", "profile", "chaos", "strategies")
+NAMES = ("queue", "overhead", "scale", "idle", "memory", "profile", "chaos", "strategies", "tenants", "failover")
 BEGIN, END = "<!-- figures: written by scripts/bench all -->", "<!-- end of figures -->"
 
 

@@ -64,6 +64,12 @@ def test_memory_tells_its_figures(bench: Callable[..., dict[str, Any]]) -> None:
     assert min(told["map_peak_mb"].values()) > 0
 
 
+def test_tenants_tells_its_figures(bench: Callable[..., dict[str, Any]]) -> None:
+    told = bench("tenants", *ONCE, "--seconds", "1")
+    assert told["added_p95"] > -1
+    assert told["heavy_rate"] > 0
+
+
 def test_the_simulator_tells_how_fast_it_is(bench: Callable[..., dict[str, Any]]) -> None:
     told = bench("simulator", "--workers", "3", "--seconds", "20")
     assert told["requests"] > 10

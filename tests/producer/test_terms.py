@@ -87,3 +87,10 @@ def test_a_wrong_option_is_named_with_what_to_write(options: Any, said: str) -> 
 def test_attempts_are_only_checked_against_a_time_that_was_given() -> None:
     assert read_terms({"timeout": 20}, PLAIN).attempt_timeout == 0
     assert read_terms({"timeout": 20, "attempt_timeout": 20, "max_attempts": 1}, PLAIN).timeout == 20
+
+
+@pytest.mark.parametrize("name", ["tenant", "trace"])
+def test_what_is_no_text_where_text_is_asked_for_is_refused_before_anything_is_sent(name: str) -> None:
+    options: Any = {name: None}
+    with pytest.raises(errors.InvalidConfigError, match=f"{name} is None"):
+        read_terms(options, Defaults())
