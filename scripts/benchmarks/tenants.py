@@ -41,8 +41,12 @@ CALL = {"ms": SERVICE_MS}
 
 async def ready(client: Client) -> None:
     """Wait until every worker takes work."""
-    while sum(worker.usable for pool in (await client.status()).pools for worker in pool.workers) < WORKERS:
-        await asyncio.sleep(0.1)  # they are other processes: there is nothing to wait on
+
+    async def usable() -> int:
+        return sum(worker.usable for pool in (await client.status()).pools for worker in pool.workers)
+
+    while await usable() < WORKERS:  # noqa: ASYNC110  # they are other processes: there is nothing to wait on
+        await asyncio.sleep(0.1)
 
 
 async def flood(client: Client, tenant: str, done: list[int]) -> None:
