@@ -18,7 +18,19 @@ from typing import Any
 from benchmarks.rig.party import module
 from benchmarks.rig.report import RECORDS
 
-NAMES = ("queue", "overhead", "scale", "idle", "memory", "profile", "chaos", "strategies", "tenants", "failover")
+NAMES = (
+    "queue",
+    "overhead",
+    "scale",
+    "idle",
+    "memory",
+    "profile",
+    "chaos",
+    "strategies",
+    "tenants",
+    "failover",
+    "coordinators",
+)
 BEGIN, END = "<!-- figures: written by scripts/bench all -->", "<!-- end of figures -->"
 
 

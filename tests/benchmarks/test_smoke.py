@@ -64,6 +64,19 @@ def test_memory_tells_its_figures(bench: Callable[..., dict[str, Any]]) -> None:
     assert min(told["map_peak_mb"].values()) > 0
 
 
+def test_coordinators_tells_its_figures(bench: Callable[..., dict[str, Any]]) -> None:
+    told = bench("coordinators", *ONCE, "--seconds", "2")
+    assert told["throughput_ratio"] > 0
+    assert told["takeovers"] >= 1
+
+
+def test_failover_tells_its_figures(bench: Callable[..., dict[str, Any]]) -> None:
+    told = bench("failover", "--trials", "1", "--fault", "server SIGKILL", "--fault", "coordinator SIGKILL")
+    assert told["faults"].keys() == {"server SIGKILL", "coordinator SIGKILL"}
+    assert told["p99_ms_worst"] > 0
+    assert told["lost"] == 0
+
+
 def test_tenants_tells_its_figures(bench: Callable[..., dict[str, Any]]) -> None:
     told = bench("tenants", *ONCE, "--seconds", "1")
     assert told["added_p95"] > -1

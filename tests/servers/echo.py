@@ -1,13 +1,13 @@
 """A fast, well-behaved MCP server over stdio, raw JSON lines and no SDK: what end-to-end tests call.
 
-    python tests/servers/echo.py [--ledger FILE] [--pace MS]
+    python tests/servers/echo.py [--ledger FILE] [--pace MS] [--storm FILE]
                                  [--era 2024-11-05|2025-06-18|2025-11-25|2026-07-28]
 
 Tools: echo(text) add(a, b) sleep(ms) fail(message) crash() blob(size) progress(steps, ms).
 `--ledger FILE` appends one JSON line per tools/call *before* the tool acts:
 {"nonce": arguments._nonce or the arguments, "tool", "pid", "time"}. With `--pace MS` it takes so long for
-each echo, one after another. Calls that wait run side by side and obey notifications/cancelled. It must
-never know who calls it.
+each echo, one after another; while the `--storm` file exists it answers every call with a protocol error.
+Calls that wait run side by side and obey notifications/cancelled. It must never know who calls it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ MODERN = "2026-07-28"
 UNSUPPORTED_VERSION = -32022
 METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
+INTERNAL_ERROR = -32603
 
 
 def schema(**properties: str) -> dict[str, Any]:
@@ -68,8 +69,9 @@ TOOLS: list[dict[str, Any]] = [
 class Server:
     """One connection: reads requests from stdin, answers on stdout, line by line."""
 
-    def __init__(self, era: str, ledger: str | None, pace_ms: float = 0.0) -> None:
+    def __init__(self, era: str, ledger: str | None, pace_ms: float = 0.0, storm: str | None = None) -> None:
         self.era = era
+        self.storm = storm
         self.pace_ms = pace_ms
         self.ledger = ledger
         self.modern = era == MODERN
@@ -135,7 +137,9 @@ class Server:
         tool = params.get("name")
         arguments = params.get("arguments") or {}
         self.record(tool, arguments)
-        if tool == "echo":
+        if self.storm is not None and os.path.exists(self.storm):  # noqa: PTH110  # quicker than a Path
+            self.error(rid, INTERNAL_ERROR, "a storm")
+        elif tool == "echo":
             time.sleep(self.pace_ms / 1000)
             self.text(rid, str(arguments.get("text")))
         elif tool == "add":
@@ -191,9 +195,10 @@ def main() -> None:
     parser.add_argument("--ledger")
     parser.add_argument("--era", default="2025-06-18")
     parser.add_argument("--pace", type=float, default=0.0)
+    parser.add_argument("--storm")
     options = parser.parse_args()
     try:
-        Server(options.era, options.ledger, options.pace).serve()
+        Server(options.era, options.ledger, options.pace, options.storm).serve()
     except (KeyboardInterrupt, BrokenPipeError):
         os._exit(0)
     os._exit(0)  # a call that still waits must not hold the process

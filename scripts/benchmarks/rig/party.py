@@ -52,10 +52,15 @@ def pair(store: str) -> Generator[tuple[Background, Party]]:
 
 
 class Background:
-    """A process that runs until the benchmark is done with it: a worker."""
+    """A process that runs until the benchmark is done with it: a worker, a coordinator."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+    def kill(self) -> None:
+        """End it at once, by SIGKILL."""
+        self._process.kill()
+        self._process.wait()
 
     @property
     def pid(self) -> int:
