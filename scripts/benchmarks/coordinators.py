@@ -52,7 +52,7 @@ class Coordinators:
         end = time.monotonic() + LEADS_WITHIN_S
         while time.monotonic() < end:
             lease = self._client.hgetall(FleetKeys("default").lease("lead"))
-            holder = lease.get(b"holder", b"").decode()
+            holder = str(lease.get(b"holder", b"").decode())
             now = self._client.time()
             if holder in self._running and int(lease.get(b"until", 0)) > now[0] * 1000 + now[1] // 1000:
                 return holder
