@@ -64,6 +64,12 @@ def test_memory_tells_its_figures(bench: Callable[..., dict[str, Any]]) -> None:
     assert min(told["map_peak_mb"].values()) > 0
 
 
+def test_the_simulator_tells_how_fast_it_is(bench: Callable[..., dict[str, Any]]) -> None:
+    told = bench("simulator", "--workers", "3", "--seconds", "20")
+    assert told["requests"] > 10
+    assert told["seconds"] > 0
+
+
 def test_a_profile_tells_where_the_samples_were() -> None:
     stacks = ["main (a.py:1);work (b.py:7) 3", "main (a.py:2);rest (c.py:9) 1", "loop (threading.py:5) 9"]
     assert profile.functions(stacks, 2) == [("main (a.py)", 1.0), ("work (b.py)", 0.75)]

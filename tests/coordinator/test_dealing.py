@@ -253,3 +253,31 @@ async def test_a_worker_that_holds_back_takes_a_retry_when_nobody_else_can(bench
         assert [delivery.id for delivery in fetched.deliveries] == [late]
         await bench.store.reclaim(POOL, 1, "other", confirmed=True, dead_after_ms=1)
         assert (await bench.outcome(late, within=5.0)).worker == name
+
+
+async def test_a_worker_of_two_pools_works_more_on_the_one_that_has_more_to_do(bench: Bench) -> None:
+    config = bench.config({"concurrency": 1, "capabilities": [POOL, "other"]})
+    async with bench.worker(config) as worker, dealing(bench):
+        assert worker.allotment.of(POOL) == worker.allotment.of("other") == EVEN
+        busy = await bench.enqueue_many([("sleep", {"ms": 30})] * 80)
+        few = await bench.enqueue_many([("sleep", {"ms": 30})] * 8, pool="other")
+        await until(lambda: worker.allotment.of(POOL).weight >= 4)
+        assert worker.allotment.of("other").weight < worker.allotment.of(POOL).weight
+        for each in (*few, *busy):
+            assert (await bench.outcome(each)).code == "OK"
+        await until(lambda: worker.allotment.of(POOL).weight == 1)
+
+
+async def test_calls_in_flight_hold_a_worker_back_and_their_end_lets_it_go(bench: Bench) -> None:
+    async with bench.worker(bench.config({"concurrency": 2})) as worker:
+        name = worker.plan.identity.worker
+        share = Share(step_ms=10_000, depth=99)
+        await bench.store.deal(POOL, 1, "least_connections", {name: share.packed()}, 60_000)
+        await until(lambda: worker.allotment.of(POOL) == share)
+        first = await bench.enqueue("sleep", {"ms": 400})
+        await until(lambda: worker.runner.in_flight == 1)
+        second = await bench.enqueue("echo", {"text": "x"})
+        answers = [await bench.outcome(each, within=5.0) for each in (first, second)]
+        assert answers[1].started_ms >= answers[0].ended_ms
+        third = await bench.enqueue("echo", {"text": "y"})
+        assert (await bench.outcome(third, within=5.0)).code == "OK"

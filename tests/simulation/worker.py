@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from simulation.server import Call, Server
 
 BACKOFF = 1.0
+APART = 0.005
+"""Seconds that one who watches lets pass once work came, at least."""
 
 
 class Worker:
@@ -154,7 +156,7 @@ class Worker:
             self._look_at[pool.name] = float("inf")
             if taken.next_due is not None:
                 self._look(pool, taken.next_due)
-            pool.wait(self, holds=share.holds)
+            pool.wait(self, holds=share.hold(len(self.running)) > 0)
         elif taken.more:
             pool.ring()
         return len(taken.requests)
@@ -171,10 +173,8 @@ class Worker:
     def seen(self, pool: Pool) -> None:
         """Hear, as one who holds, that a request has come."""
         share = self.shares.get(pool.name, EVEN)
-        if pool.queue.waiting > share.depth:
-            self._again(pool)
-        else:
-            self._look(pool, self._clock.now + share.hold(len(self.running)) / 1000)
+        hold = share.hold(len(self.running)) / 1000 if pool.queue.waiting <= share.depth else 0.0
+        self._look(pool, self._clock.now + max(APART, hold))
 
     def _look(self, pool: Pool, when: float) -> None:
         if when < self._look_at[pool.name]:
@@ -190,6 +190,13 @@ class Worker:
         pool.forget(self)
         self._pulling.add(pool.name)
         self.pull()
+
+    def _rest(self) -> None:
+        """Wait at the bell again, where only calls in flight held it back."""
+        for name, share in self.shares.items():
+            if share.holds and not share.hold(0) and name not in self._pulling:
+                self.pools[name].forget(self)
+                self.pools[name].wait(self, holds=False)
 
     # --- running
 
@@ -225,4 +232,6 @@ class Worker:
         if (wait := self.breaker.retry_at(now)) > now and wait != float("inf"):
             self._clock.at(wait + 1e-6, self.pull)
         pool.settle(request, self, success=success, again=now + BACKOFF * self._rng.random())
+        if not self.running:
+            self._rest()
         self.pull()

@@ -8,9 +8,11 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mcpweft_workers.meter import Meter
+import pytest
+
+from mcpweft_workers.meter import FRESH, LOAD, Meter
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -55,3 +57,36 @@ async def test_of_a_server_elsewhere_or_one_that_is_gone_nothing_is_known() -> N
         gone = await used(pid, 0.0)
     await gone.look()
     assert (elsewhere.cpu, elsewhere.memory, gone.cpu, gone.memory) == (None,) * 4
+
+
+@pytest.mark.parametrize(
+    ("meta", "seen"),
+    [
+        ({LOAD: {"cpu": 0.7, "memory": 0.2}}, (0.7, 0.2)),
+        ({LOAD: {"cpu": 1}}, (1.0, None)),
+        ({LOAD: {"cpu": 7, "memory": "much"}}, (None, None)),
+        ({LOAD: "busy"}, (None, None)),
+        ({"other": 1}, (None, None)),
+        (None, (None, None)),
+        ([1], (None, None)),
+    ],
+)
+async def test_what_a_server_says_of_itself_is_taken_over_where_it_is_lawful(
+    meta: Any, seen: tuple[float | None, float | None]
+) -> None:
+    meter = Meter(lambda: None, time.monotonic)
+    meter.hear(meta)
+    assert (meter.cpu, meter.memory) == seen
+
+
+async def test_what_a_server_said_stands_over_what_is_measured_and_not_for_ever() -> None:
+    now = 100.0
+    with process(IDLE) as pid:
+        meter = Meter(lambda: pid, lambda: now)
+        meter.hear({LOAD: {"cpu": 0.9}})
+        await meter.look()
+        assert (meter.cpu, meter.memory) == (0.9, None)
+        now += FRESH
+        await meter.look()
+        assert meter.cpu is None
+        assert meter.memory is not None

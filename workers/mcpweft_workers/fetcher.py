@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from asyncio import FIRST_COMPLETED
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 LOOK_AGAIN = 10.0
 """Seconds after which an idle fetcher looks for itself, should a ring have been lost."""
 _NUDGE = 0.05  # seconds between two tries to wake the bell's waiter
-_APART = 0.005  # seconds that one who watches lets pass once work came: others may take it
+_APART, _LOOK_UP = 0.005, 0.02  # seconds that one who watches lets pass once work came, at least and at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +159,10 @@ class Fetcher:
         return self._runner.start(group, self._binding, delivery, waited_ms)
 
     async def _fetch(self, reader: Reader, slots: int) -> Fetched | None:
-        share = self._allotment.of(self._capability)
-        hold_ms = math.ceil(share.hold(self._runner.in_flight))
+        depth = self._allotment.of(self._capability).depth
         try:
             fetched = await self._store.fetch(
-                self._capability, reader, slots, READS, hold_ms=hold_ms, depth=share.depth
+                self._capability, reader, slots, READS, hold_ms=self._hold_ms, depth=depth
             )
         except Exception as error:  # noqa: BLE001  # whatever went wrong, requests may be on their way here
             event(logging.WARNING, "fetch without an answer", pool=self._capability, error=str(error))
@@ -221,30 +221,56 @@ class Fetcher:
         wait = LOOK_AGAIN if turn.due_ms is None else min(LOOK_AGAIN, turn.due_ms / 1000 + 0.001)
         end = self._clock() + wait
         while not self._stopping.is_set() and (left := end - self._clock()) > 0:
-            watches = self._allotment.of(self._capability).holds
+            hold_s = self._hold_ms / 1000
+            seconds = min(BLOCK_S, left)
             try:
-                came = await self._work_comes(min(BLOCK_S, left), turn.now_ms, watches=watches)
+                came = await (self._watch(seconds, turn.now_ms) if hold_s else self._listen(seconds))
             except StoreUnreachableError:
                 await self._pause()
                 return
-            if came and watches:
-                await asyncio.sleep(_APART)
+            if came and hold_s:
+                await asyncio.sleep(min(max(_APART, hold_s), _LOOK_UP))
             elif came and (self._stopping.is_set() or not self._slots.open_to(self._capability)):
                 with suppress(McpweftError):
                     await self._store.ring(self._capability)
             if came:
                 return
 
-    async def _work_comes(self, seconds: float, since_ms: int, *, watches: bool) -> bool:
-        """Wait so long for the bell; one that holds back leaves it to others and watches for what comes."""
+    @property
+    def _hold_ms(self) -> int:
+        """How long others go first at this moment."""
+        return math.ceil(self._allotment.of(self._capability).hold(self._runner.in_flight))
+
+    async def _listen(self, seconds: float) -> bool:
+        """Wait so long for the bell."""
         assert self._waiter is not None, "run has made it"  # noqa: S101  # nothing else calls this
         self._waiting = True
         try:
-            if watches:
-                return await self._store.watch(self._waiter, self._capability, since_ms, seconds)
             return await self._store.wait_bell(self._waiter, self._capability, seconds)
         finally:
             self._waiting = False
+
+    async def _watch(self, seconds: float, since_ms: int) -> bool:
+        """Wait so long for work to come, and leave the bell to those who do not hold back.
+
+        Where only calls in flight held this worker back, it goes to the bell with the end of the last one.
+        """
+        assert self._waiter is not None, "run has made it"  # noqa: S101  # nothing else calls this
+        share = self._allotment.of(self._capability)
+        calm = asyncio.create_task(self._runner.idle()) if share.hold(0) == 0 else None
+        watching = asyncio.create_task(self._store.watch(self._waiter, self._capability, since_ms, seconds))
+        self._waiting = True
+        try:
+            await asyncio.wait({watching} if calm is None else {watching, calm}, return_when=FIRST_COMPLETED)
+            while not watching.done():
+                await self._store.link.unblock(self._waiter, self._bell)
+                await asyncio.wait({watching}, timeout=_NUDGE)
+            return watching.result()
+        finally:
+            self._waiting = False
+            watching.cancel()
+            if calm is not None:
+                calm.cancel()
 
     async def _until_joined(self) -> None:
         while not (self._binding.joined.is_set() or self._stopping.is_set()):

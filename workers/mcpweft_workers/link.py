@@ -77,6 +77,7 @@ class Reply(BaseModel):
     structured: Any = Field(default=None, alias="structuredContent")
     is_error: bool = Field(default=False, alias="isError")
     result_type: str = Field(default="complete", alias="resultType")
+    meta: Any = Field(default=None, alias="_meta")
 
 
 class Link:

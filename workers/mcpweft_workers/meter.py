@@ -1,8 +1,9 @@
-"""What the server's processes use of the machine: processor time and memory, of the whole tree.
+"""What the server uses of its machine: processor time and memory.
 
-Only where the server runs here, as a child: what a server behind a URL uses, nobody here can know, and a
-figure that nobody knows is None. A server is one event loop as a rule, so one processor's time counts as all
-that it can use.
+A server may say it itself, beside any answer: `_meta: {"mcpweft/load": {"cpu": 0.7, "memory": 0.2}}`, each a
+part of all that it has, 0 to 1. Else it is measured, of the whole process tree, where the server runs here
+as a child: there one processor's time counts as all that it can use, for a server is one event loop as a
+rule. Of a server behind a URL that says nothing, nobody can know, and a figure that nobody knows is None.
 
 Above stands the report. Below is psutil. It must never touch the processes.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import psutil
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 EVERY = 1.0
 """Seconds between two looks."""
+FRESH = 10.0
+"""Seconds for which what a server said of itself stands."""
+LOAD = "mcpweft/load"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +42,14 @@ class Meter:
 
     def __init__(self, pid: Callable[[], int | None], clock: Callable[[], float]) -> None:
         self.cpu: float | None = None
-        """Part of one processor that the server used between the last two looks, 0 to 1."""
+        """Part of its processor time that the server has used of late, 0 to 1."""
         self.memory: float | None = None
-        """Part of the machine's memory that it has, 0 to 1."""
+        """Part of the memory that it has in use, 0 to 1."""
         self._pid = pid
         self._clock = clock
         self._whole = psutil.virtual_memory().total
         self._before: Use | None = None
+        self._heard = float("-inf")
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -52,8 +57,17 @@ class Meter:
             await self.look()
             await asyncio.sleep(EVERY)
 
+    def hear(self, meta: Any) -> None:
+        """Take over what a server says of itself beside an answer, where it does."""
+        told = _table(_table(meta).get(LOAD))
+        if told:
+            self.cpu, self.memory = _share(told.get("cpu")), _share(told.get("memory"))
+            self._heard, self._before = self._clock(), None
+
     async def look(self) -> None:
         """Measure once, in a thread: a machine with many processes takes a while to list them."""
+        if self._clock() - self._heard < FRESH:
+            return
         pid = self._pid()
         use = None if pid is None else await asyncio.to_thread(used, pid, self._clock())
         self.memory = None if use is None else min(1.0, use.memory / self._whole)
@@ -79,6 +93,15 @@ def used(pid: int, at: float) -> Use | None:
         except psutil.Error:  # it has just ended
             continue
     return Use(at, cpu, memory) if cpu else None
+
+
+def _table(told: Any) -> dict[str, Any]:
+    return cast("dict[str, Any]", told) if isinstance(told, dict) else {}
+
+
+def _share(told: Any) -> float | None:
+    lawful = isinstance(told, int | float) and not isinstance(told, bool) and 0 <= told <= 1
+    return float(told) if lawful else None
 
 
 def _part(before: Use, now: Use) -> float | None:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from mcpweft_workers.catalog import Catalog
     from mcpweft_workers.gate import Gate
     from mcpweft_workers.judgement import Judgement
+    from mcpweft_workers.meter import Meter
     from mcpweft_workers.metrics import Metrics
     from mcpweft_workers.progress import Progress
     from mcpweft_workers.session import Session
@@ -104,6 +105,7 @@ class Means:
     settlers: Mapping[str, Settler]
     """By capability."""
     progress: Progress
+    meter: Meter
     metrics: Metrics
     rules: Rules
 
@@ -311,6 +313,7 @@ class Runner:
             meta=_meta(delivery),
         )
         self.heard_at = self._clock()
+        self._means.meter.hear(answer.meta)
         rules = self._means.rules
         return judgement.answered(delivery, answer, self._means.server, rules.max_result, rules.weights)
 

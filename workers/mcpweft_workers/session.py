@@ -283,7 +283,7 @@ class Session:
             text = f"Tool {tool!r} asked for input, and nobody here can give it"
             raise CallFailed(Cause.INPUT_REQUIRED, text, executed=Executed.YES)
         service_ms = (time.perf_counter() - started) * 1000
-        return Answer(reply.content, reply.structured, reply.is_error, service_ms)
+        return Answer(reply.content, reply.structured, reply.is_error, service_ms, reply.meta)
 
     def _learn_from(self, link: Link, failed: CallFailed) -> None:
         """Draw from one call's failure what it says of the whole session."""

@@ -33,3 +33,5 @@ class Answer:
     """The tool ran and says that it failed."""
     service_ms: float
     """From the moment the call was handed to the transport until its answer was there."""
+    meta: Any = None
+    """What came beside the answer, unread."""

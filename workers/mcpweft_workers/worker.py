@@ -176,6 +176,7 @@ class Worker:
             slots=self.slots,
             settlers=self._settlers,
             progress=self._progress,
+            meter=self.meter,
             metrics=self.metrics,
             rules=self.plan.rules,
         )

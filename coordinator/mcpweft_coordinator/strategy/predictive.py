@@ -28,12 +28,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from mcpweft_schemas.share import DEEPEST, EVEN, Share, lawful_hold
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from mcpweft_coordinator.strategy.figures import Candidate, Figures, Shares
 
@@ -42,6 +43,9 @@ _LEVEL, _TREND, _ERROR = 0.5, 0.1, 0.1
 _AHEAD = 1.0  # seconds
 _HOPELESS = 0.5
 _KNOWN, _FADES = 10.0, 3.0  # seconds
+_CLEARLY = 2.0
+"""A server must be slower than the faster ones by this factor to hold back: times that jump about differ by
+chance, and a crew of equals in which half hold back wakes many for each request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +90,21 @@ def predictive(figures: Figures, memory: Any = None) -> tuple[Shares, Any]:
     forecasts = _learn(figures, memory or {})
     service = {worker: forecast.ahead(_AHEAD) for worker, forecast in forecasts.items()}
     left = shrink(figures.load(service))
-    trusted = {worker: forecast.confidence for worker, forecast in forecasts.items()}
-    shares = {
-        each.worker: _share(each, figures, service, left, trusted.get(each.worker, 0.0))
-        for each in figures.candidates
-    }
+    shares = {each.worker: EVEN for each in figures.candidates}
+    slots, rate = 0, 0.0
+    known = sorted((each for each in figures.candidates if each.worker in service), key=_by(service))
+    for own, equals in groupby(known, key=_by(service)):
+        crew = list(equals)
+        if slots and own >= _CLEARLY * slots / rate:
+            for each in crew:
+                shares[each.worker] = _share(each, own - slots / rate, rate * left, forecasts[each.worker])
+        slots += sum(each.concurrency for each in crew)
+        rate += sum(each.concurrency for each in crew) / own
     return shares, forecasts
+
+
+def _by(service: Mapping[str, float]) -> Callable[[Candidate], float]:
+    return lambda each: service[each.worker]
 
 
 def _learn(figures: Figures, before: Mapping[str, Forecast]) -> dict[str, Forecast]:
@@ -104,20 +117,9 @@ def _learn(figures: Figures, before: Mapping[str, Forecast]) -> dict[str, Foreca
     }
 
 
-def _share(
-    each: Candidate, figures: Figures, service: Mapping[str, float], left: float, trust: float
-) -> Share:
-    own = service.get(each.worker)
-    faster = [
-        other for other in figures.candidates if own is not None and service.get(other.worker, own) < own
-    ]
-    if own is None or not faster:
-        return EVEN
-    slots = sum(other.concurrency for other in faster)
-    rate = sum(other.concurrency / service[other.worker] for other in faster)
+def _share(each: Candidate, gap: float, rate: float, forecast: Forecast) -> Share:
+    """Return the share of one that is slower by `gap` than those who serve `rate` without it."""
     silence = max(0.0, (each.answered_ago or 0.0) - _KNOWN)
-    gap = (own - slots / rate) * trust * math.exp(-silence / _FADES)
-    depth = int(gap * rate * left)
-    if depth < 1:
-        return EVEN
-    return Share(hold_ms=lawful_hold(1000 * gap), depth=min(DEEPEST, depth))
+    held = gap * forecast.confidence * math.exp(-silence / _FADES)
+    depth = int(held * rate)
+    return Share(hold_ms=lawful_hold(1000 * held), depth=min(DEEPEST, depth)) if depth >= 1 else EVEN
