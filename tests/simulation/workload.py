@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 WARM_UP = 60.0
 """Seconds that are cut from the start of each run."""
+TURN = 420.0
+"""Seconds of one run, and of each turn of a longer one; each begins with a warm-up that is cut."""
+LEARNING = 2 * TURN
+"""What `adaptive` is given before it is measured: it tries each of six strategies for a minute first."""
 HALF = 60.0
 """After which W6 and W8 change."""
 LOADS = (0.3, 0.6, 0.85)
@@ -52,13 +56,14 @@ def w3(fleet: Fleet, load: float) -> list[Pool]:
 
 
 _DRIFT = ((0.0, 0.05), (120.0, 0.05), (150.0, 0.4), (330.0, 0.4), (360.0, 0.05))
+_DRIFTS = tuple((turn * TURN + at, mean) for turn in range(20) for at, mean in _DRIFT)
 
 
 def w4(fleet: Fleet, load: float) -> list[Pool]:
-    """4 servers of concurrency 4 and 50 ms, one of which drifts to 400 ms and back."""
+    """4 servers of concurrency 4 and 50 ms, one of which drifts to 400 ms and back, once a turn."""
     pool = fleet.pool("echo")
     for index in range(4):
-        work = drifting(*_DRIFT) if index == 0 else exactly(0.05)
+        work = drifting(*_DRIFTS) if index == 0 else exactly(0.05)
         fleet.worker(f"w{index}", fleet.server(f"s{index}", work), [pool], concurrency=4)
     fleet.arrivals(pool, lambda _: load * 13 / 0.05)  # what is there while it is slow: 12 slots, and its part
     return [pool]
@@ -124,16 +129,34 @@ WORKLOADS = {"W1": w1, "W2": w2, "W3": w3, "W4": w4, "W5": w5, "W6": w6, "W7": w
 
 
 def measure(
-    build: Callable[[Fleet, float], list[Pool]], load: float, strategy: Strategy, *, seed: int, seconds: float
+    build: Callable[[Fleet, float], list[Pool]],
+    load: float,
+    strategy: Strategy,
+    *,
+    seed: int,
+    seconds: float = TURN,
+    learning: float = 0.0,
 ) -> dict[str, float]:
-    """Run one and return throughput (1/s), p50, p95 and p99 (ms) of all its pools together."""
+    """Run one and return throughput (1/s), p50, p95 and p99 (ms) of all its pools together.
+
+    What comes within `learning`, and in the warm-up of each turn after it, does not count.
+    """
     fleet = Fleet(seed)
     pools = build(fleet, load)
     fleet.coordinate(pools, strategy)
-    fleet.run(seconds)
-    times = sorted(took for pool in pools for took in pool.ledger.times(WARM_UP))
+    fleet.run(learning + seconds)
+    times: list[float] = []
+    counted = 0.0
+    begin = learning
+    while (begin + WARM_UP) < learning + seconds:
+        end = min(begin + TURN, learning + seconds)
+        for pool in pools:
+            times += pool.ledger.times(begin + WARM_UP, end)
+        counted += end - begin - WARM_UP
+        begin = end
+    times.sort()
     last = len(times) - 1
     return {
-        "throughput": len(times) / (seconds - WARM_UP),
+        "throughput": len(times) / counted,
         **{f"p{part}": 1000 * times[min(last, int(part / 100 * len(times)))] for part in (50, 95, 99)},
     }
