@@ -231,7 +231,7 @@ def main() -> None:
         "lost": "<= 0",
     }
     name = "failover_defaults" if asked.defaults else "failover"
-    publish(Report(name=name, rounds=[], figures=figures, goals=goals, store=version), asked)
+    publish(Report(name=name, rounds=[rows], figures=figures, goals=goals, store=version), asked)
 
 
 if __name__ == "__main__":

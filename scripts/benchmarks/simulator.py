@@ -9,10 +9,10 @@ workers within a minute.
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
+from typing import Any
 
+from benchmarks.rig.report import Report, options, publish
 from mcpweft_coordinator.strategy.choice import STRATEGIES
 from simulation.fleet import Fleet
 from simulation.server import exponential
@@ -22,8 +22,7 @@ SERVICE_S, LOAD = 0.05, 0.03
 
 def main() -> None:
     """Run it once."""
-    shape = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=shape)
+    parser = options(__doc__, rounds=False)
     parser.add_argument("--workers", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=10_000.0, help="virtual ones")
     parser.add_argument("--strategy", choices=sorted(STRATEGIES), default="predictive")
@@ -38,11 +37,19 @@ def main() -> None:
     began = time.perf_counter()
     fleet.run(asked.seconds)
     seconds = time.perf_counter() - began
-    told = {
+    told: dict[str, Any] = {
         "workers": asked.workers, "virtual_seconds": asked.seconds, "seconds": round(seconds, 2),
         "requests": len(pool.ledger.ended), "strategy": asked.strategy,
     }  # fmt: skip
-    print(json.dumps(told))
+    publish(
+        Report(
+            name="simulator",
+            rounds=[{asked.strategy: {"seconds": seconds}}],
+            figures=told,
+            goals={"seconds": "< 60"},
+        ),
+        asked,
+    )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-BY_HAND = {"dead", "replay", "purge", "events", "breaker", "want", "muster", "amend", "forget"}
+BY_HAND = {"dead", "replay", "purge", "events", "breaker", "want", "muster", "amend", "forget",
+          "pause"}  # fmt: skip
 """Moves that nobody makes here (an operator's, a reader of news', a failing server's, scaling's); their lost
 answers are the protocol tests'."""
 ONCE = {"seal", "expire"}

@@ -68,6 +68,9 @@ def test_every_failure_keeps_its_cause_and_whether_the_tool_ran(cause: Cause, ex
         unweighed = CallFailed(cause, "why", executed=executed)
         judged = judgement.failed(CALL, unweighed, 5, cut_short=False, weights={})
         assert judged.booked is Outcome.NOTHING
+    elif cause is Cause.RATE_LIMITED:
+        assert (settlement.how, settlement.cause) == ("retry", cause.value)
+        assert judged.booked is Outcome.NOTHING, "a server that asks for a pause has not failed"
     elif cause is Cause.CANCELLED:
         assert (settlement.how, settlement.cause) == ("retry", "SHUTTING_DOWN")
         assert judged.booked is Outcome.NOTHING

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from mcpweft_schemas.limits import Limits
     from mcpweft_schemas.store import Reader
     from workbench import Bench
 
@@ -76,11 +77,13 @@ async def test_nothing_is_pulled_before_the_pool_knows_which_tools_are_safe(
     worker = bench.make()
     register, told = worker.store.register, asyncio.Event()
 
-    async def slow(capability: str, reader: Reader, info: bytes, tools: Iterable[Any]) -> str | None:
+    async def slow(
+        capability: str, reader: Reader, info: bytes, tools: Iterable[Any], limits: Limits
+    ) -> str | None:
         rows = list(tools)
         if rows:
             await told.wait()
-        return await register(capability, reader, info, rows)
+        return await register(capability, reader, info, rows, limits)
 
     monkeypatch.setattr(worker.store, "register", slow)
     async with asyncio.TaskGroup() as group:
