@@ -92,20 +92,32 @@ async def test_no_more_requests_are_fetched_half_open_than_there_are_permits(ben
             assert (await bench.outcome(request_id)).code is Code.OK
 
 
-async def test_permits_that_nobody_needs_are_given_back_and_an_idle_worker_asks_for_none(
-    bench: Bench,
-) -> None:
-    async with two_on_one_server(bench, recovery=0.3, probes=2) as (one, other):
+async def test_a_worker_with_nothing_to_do_holds_one_permit_and_gives_the_others_back(bench: Bench) -> None:
+    async with two_on_one_server(bench, recovery=0.3, probes=4) as (one, other):
         say(one, *[Outcome.DOWN] * 5)
         await until(lambda: state_of(other) is State.OPEN, SOON)
         await until(lambda: state_of(one) is state_of(other) is State.HALF_OPEN, 2.0)
 
-        async def idle() -> bool:
+        async def one_each() -> bool:
             held = await bench.store.link.run("HKEYS", bench.store.keys(POOL).breaker("echo"))
-            return not any(name.startswith(b"p:") for name in held) and one._accord._due is None
+            return sum(name.startswith(b"p:") for name in held) == 2
 
-        await until(idle, 5.0)
+        await until(one_each, 5.0)
         assert (await bench.outcome(await bench.enqueue("echo", {"text": "x"}))).code is Code.OK
+
+
+async def test_a_server_proves_itself_with_light_work_that_another_would_take_alone(bench: Bench) -> None:
+    config = bench.config(breaker={"recovery": 0.3, "probes": 3})
+    async with two(bench, config) as (one, other):
+        say(one, *[Outcome.DOWN] * 5)
+        await until(lambda: state_of(one) is State.OPEN, SOON)
+        await until(lambda: state_of(one) is State.HALF_OPEN, 2.0)
+        for _ in range(30):  # each waits for the one before, so the other worker is always idle
+            if state_of(one) is State.CLOSED:
+                break
+            assert (await bench.outcome(await bench.enqueue("echo", {"text": "x"}))).code is Code.OK
+        assert state_of(one) is State.CLOSED
+        assert state_of(other) is State.CLOSED
 
 
 @pytest.mark.parametrize("transport", ["http", "stdio"])

@@ -118,9 +118,13 @@ class Accord:
         return None
 
     def _probing(self) -> Appeal | None:
-        """Hold as many permits as there are slots for, and no more."""
+        """Hold as many permits as calls could begin, and one while there is nothing to do.
+
+        Whoever has none when a bell rings must pass the ring on, and where others are idle it would never get
+        a call to prove its server with.
+        """
         breaker, spare, used = self._breaker, self._breaker.spare, self._breaker.used
-        wanted = self._slots.reserved + (self._slots.free if self._slots.asked else 0)
+        wanted = self._slots.reserved + self._slots.wished
         wanted = max(0, min(wanted, breaker.policy.probes - len(used)))
         now = self._clock()
         if wanted < len(spare):  # given up here first: a call must not begin under what is given back

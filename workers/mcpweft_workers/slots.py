@@ -54,9 +54,15 @@ class Slots:
         return max(0, self.limit - self.running - self.reserved)
 
     @property
-    def asked(self) -> bool:
-        """Whether somebody waits for slots."""
-        return not self._closed and any(not asked.done() for asked in self._asking.values())
+    def wished(self) -> int:
+        """How many calls could begin here beside those that slots are reserved for, had they leave to.
+
+        As many as fit where somebody waits for slots; else one, for what the next ring of a bell may bring.
+        """
+        if self._closed:
+            return 0
+        asked = any(not asked.done() for asked in self._asking.values())
+        return self.free if asked else min(1, self.free)
 
     def open_to(self, capability: str) -> bool:
         """Whether a request of a capability could be taken now."""
