@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mcpweft_schemas.circuit import SHUT, Act, Appeal, Circuit, Event, State, by_hand
+from mcpweft_schemas.life import Class
 from mcpweft_schemas.outcome import Code
+from mcpweft_schemas.wire import PICKY, Submission, pack_request
+from mcpweft_schemas.word import Word
 from mcpweft_workers.breaker import Outcome
 from mcpweft_workers.control import Control
 from waiting import until
@@ -201,3 +205,23 @@ async def test_a_worker_whose_store_is_away_keeps_its_own_judgement_and_tells_it
         assert state_of(one) is State.OPEN
         seen = await record(own_bench, one)
         assert (seen.state, seen.generation) == (State.OPEN, one.gate.breaker.told)
+
+
+async def test_with_every_breaker_open_a_caller_is_told_at_once_or_waits_as_it_chose(bench: Bench) -> None:
+    async with two(bench, bench.config(breaker={"recovery": 1.0, "probes": 1})) as workers:
+        for worker in workers:
+            say(worker, *[Outcome.DOWN] * 5)
+
+        async def unusable() -> bool:
+            status = await bench.store.status(POOL)
+            return status is not None and not any(until > status.now_ms for until in status.usable.values())
+
+        await until(unusable, SOON)
+        item = Submission(
+            id=f"{POOL}~{uuid.uuid4().hex}", tool="echo", klass=Class.NORMAL,
+            body=pack_request({"text": "x"}, None), timeout_ms=9000, flags=PICKY,
+        )  # fmt: skip
+        (told,) = (await bench.store.enqueue(POOL, [item])).items
+        assert (told.word, told.retry_after_ms) == (Word.NO_SERVERS, 1000)
+        patient = await bench.enqueue("echo", {"text": "x"})
+        assert (await bench.outcome(patient)).code is Code.OK, "once they are let back"
