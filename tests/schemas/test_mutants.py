@@ -16,6 +16,7 @@ import altered
 import mutanttable
 import realredis
 from altered import Change
+from mcpweft_schemas.circuit import Act, Appeal, Circuit, Pace
 from mcpweft_schemas.connect import Link
 from mcpweft_schemas.life import Class
 from mcpweft_schemas.limits import Limit, Limits
@@ -168,6 +169,49 @@ async def _a_pause_only_grows(pool: Pool) -> None:
     assert (paused.next_due_ms or 0) > 1000
 
 
+_PACE = Pace(first_ms=1, growth=2.0, longest_ms=5, stretch=1.0, probes=2, successes=2, life_ms=60_000)
+
+
+async def _says(
+    pool: Pool, act: Act, *permits: str, generation: int | None = None, hard: bool = True
+) -> Circuit:
+    """What the worker `w1` says of its server's breaker."""
+    asked = Appeal(act=Act.ASK, server="alpha", instance="w1", worker="w1", generation=0)
+    now = (await pool.store.breaker("echo", asked)).generation
+    appeal = Appeal(
+        act=act, server="alpha", instance="w1", worker="w1", pace=_PACE, hard=hard, permits=permits,
+        generation=now if generation is None else generation,
+    )  # fmt: skip
+    return await pool.store.breaker("echo", appeal)
+
+
+async def _half_open(pool: Pool, *permits: str) -> Circuit:
+    await pool.join()
+    await _says(pool, Act.TRIP)
+    await asyncio.sleep(0.02)  # the wait for recovery is time itself
+    return await _says(pool, Act.PROBE, *permits)
+
+
+async def _who_is_late_moves_nothing(pool: Pool) -> None:
+    await _half_open(pool, "w1/1")
+    assert (await _says(pool, Act.DISPROVE, "w1/1", generation=1)).word is Word.STALE
+
+
+async def _a_fleet_probes_no_more_than_it_may(pool: Pool) -> None:
+    assert len((await _half_open(pool, "w1/1", "w1/2", "w1/3")).permits) == 2
+
+
+async def _one_probe_proves_once(pool: Pool) -> None:
+    await _half_open(pool, "w1/1")
+    for word in (Word.OK, Word.REPEAT):
+        assert (await _says(pool, Act.PROVE, "w1/1")).word is word
+
+
+async def _figures_leave_the_last_server_in(pool: Pool) -> None:
+    await pool.join()
+    assert (await _says(pool, Act.TRIP, hard=False)).word is Word.LAST
+
+
 FOUND_BY_A_SCENE: dict[str, tuple[Change, Callable[[Pool], Awaitable[None]]]] = {
     "settle that ignores the acknowledgement": (
         Change(
@@ -203,6 +247,26 @@ FOUND_BY_A_SCENE: dict[str, tuple[Change, Callable[[Pool], Awaitable[None]]]] = 
     "an heir that comes into no stream": (
         Change("redis.call('XADD', stream, '*', unpack(cmsgpack.unpack(heir.held)))", "'0-1'"),
         _the_whole_flood_is_served,
+    ),
+    "a breaker that is moved by who is late": (
+        Change(
+            "if generation ~= c.generation then return tell('STALE', c) end\nlocal permit", "local permit"
+        ),
+        _who_is_late_moves_nothing,
+    ),
+    "probes without a bound": (
+        Change("if not c.permits[permit] and room > 0 then", "if not c.permits[permit] then"),
+        _a_fleet_probes_no_more_than_it_may,
+    ),
+    "a probe that proves twice": (
+        Change("if not c.permits[permit] then return tell('REPEAT', c) end", ""),
+        _one_probe_proves_once,
+    ),
+    "a last server that figures take out": (
+        Change(
+            "if c.state == 'closed' and not hard and not has_another() then return tell('LAST', c) end", ""
+        ),
+        _figures_leave_the_last_server_in,
     ),
     "turns that nobody remembers": (
         Change("redis.call('HSET', base .. 'stat', 'turn', text)", "local _ = text"),

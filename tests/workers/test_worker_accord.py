@@ -103,7 +103,7 @@ async def test_a_worker_with_nothing_to_do_holds_one_permit_and_gives_the_others
         await until(lambda: state_of(one) is state_of(other) is State.HALF_OPEN, 2.0)
 
         async def one_each() -> bool:
-            held = await bench.store.link.run("HKEYS", bench.store.keys(POOL).breaker("echo"))
+            held: list[bytes] = await bench.store.link.run("HKEYS", bench.store.keys(POOL).breaker("echo"))
             return sum(name.startswith(b"p:") for name in held) == 2
 
         await until(one_each, 5.0)
