@@ -13,7 +13,8 @@ from mcpweft_schemas.outcome import Code
 _DO: dict[Code, str] = {
     Code.TOOL_ERROR: "Read the tool's text; change the arguments. Not retried: it is an answer.",
     Code.NO_SERVERS_AVAILABLE: 'Start a worker for the capability, or let the call queue (`when_unavailable="queue"`).',
-    Code.FAILOVER_EXHAUSTED: "Read `attempts`: each names its server and cause. Replay it from the dead letters.",
+    Code.FAILOVER_EXHAUSTED: "Read `attempts`: each names its server and cause. Replay it from the dead letters. "
+    "With the cause `RETRY_BUDGET` it is retryable: the pool had no retry left at that moment.",
     Code.CONNECTION_FAILED: "Check the store's address and that it runs.",
     Code.TIMEOUT: "`phase` says where: in the queue, add workers; in an attempt, raise `attempt_timeout`.",
     Code.QUEUE_FULL: 'Come back after `retry_after`, let the call wait (`when_full="wait"`), or add workers.',
