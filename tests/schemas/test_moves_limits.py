@@ -170,6 +170,16 @@ async def test_another_server_takes_what_was_set_aside_for_this_one(clock: Clock
     assert await _tools(pool, free) == ["slow"] * 4
 
 
+async def test_what_was_set_aside_waits_for_a_worker_that_can_read_it(clock: Clock, pool: Pool) -> None:
+    reader = await pool.join("w1", slow=True, limits=tool("slow", most=1))
+    for _ in range(2):
+        await pool.accept(tool="slow")
+    (delivery,) = (await _fetch(pool, reader)).deliveries
+    await pool.settle(delivery)
+    assert (await pool.store.fetch("echo", reader, 5, ("7",))).deliveries == ()
+    assert await _tools(pool, reader) == ["slow"]
+
+
 async def test_a_tool_with_a_rate_says_when_the_next_may_start(clock: Clock, pool: Pool) -> None:
     reader = await pool.join("w1", slow=True, limits=tool("slow", rate=2))
     for _ in range(5):

@@ -184,6 +184,8 @@ local function asides()
       elseif too_late(r) then
         take_out(r)
         finish(r, {state = 'expired', code = 'TIMEOUT', cause = 'QUEUE_TIMEOUT', executed = r.executed})
+      elseif not versions[string.match(r.v, '^%d+')] then
+        break -- for a newer worker, and what is behind it too: one of its kind
       else
         leave_aside(r)
         redis.call('ZREM', base .. 'delayed', r.id)
