@@ -18,7 +18,8 @@ detect       from the strike until the fabric had given the attempt on the victi
              another led)
 answered     from the strike until the struck call's answer: median, p99, worst
 misrouted    from the strike until the last attempt on the victim began that came to nothing
-restored     from the end of the fault until `a` took a call that it then answered
+restored     from the end of the fault until `a` took a call that it then answered; a breaker's probe that fell
+             into the fault has doubled its wait for recovery by then, so the aim is twice that and a second
 duplicates, lost    of all calls: begun more than once, and without an answer
 
 p99_ms_worst is the largest p99 of `answered`; the aim is 1000 (1600 with `--defaults`). crash_median_ms is
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
     from benchmarks.rig.struck import Call
 
 LASTS_S, RECOVERY_S, RESTORED_WITHIN_S = 1.5, 1.0, 20.0
+STEADY_S = (
+    10.5  # a launcher takes the death of a younger worker for a crash at its start, and pauses ever longer
+)
 BREAKER = f'[breaker]\nrecovery = "{RECOVERY_S:g}s"\n'
 FAST = '[worker]\nheartbeat = "100ms"\ndead_after = "500ms"\n'
 CALL = '[call]\nattempt_timeout = "500ms"\n'
@@ -168,6 +172,8 @@ async def suffer_one(fabric: Struck, fault: str, trials: int) -> dict[str, Any]:
     first = len(fabric.calls)
     for number in range(trials):
         await fabric.both_serve(time.time(), RESTORED_WITHIN_S)
+        if fault == "worker SIGKILL":
+            await asyncio.sleep(STEADY_S)
         before = set(list(fabric.calls)[first:])
         trial = await (
             strike_coordinator(fabric) if fault == "coordinator SIGKILL" else strike(fabric, fault)
@@ -227,7 +233,7 @@ def main() -> None:
     goals = {
         "p99_ms_worst": "<= 1600" if asked.defaults else "< 1000",
         "crash_median_ms": "< 100",
-        "restored_worst_ms": f"<= {1000 * (RECOVERY_S + 1):g}",
+        "restored_worst_ms": f"<= {1000 * (2 * RECOVERY_S + 1):g}",
         "lost": "<= 0",
     }
     name = "failover_defaults" if asked.defaults else "failover"
