@@ -38,7 +38,7 @@ def main() -> None:
     fleet.run(asked.seconds)
     seconds = time.perf_counter() - began
     told: dict[str, Any] = {
-        "workers": asked.workers, "virtual_seconds": asked.seconds, "seconds": round(seconds, 2),
+        "workers": asked.workers, "virtual_seconds": asked.seconds, "seconds": round(seconds, 4),
         "requests": len(pool.ledger.ended), "strategy": asked.strategy,
     }  # fmt: skip
     publish(

@@ -65,13 +65,15 @@ class Orphans:
         with contextlib.closing(realredis.connect(self._fabric.url)) as client:
             for pool, ids in by_pool.items():
                 keys = self._fabric.store.keys(pool)
+                # The records first: what has ended by then was told by then, in the same step.
+                records = evidence.read_records(client, keys, ids)
                 told = {
                     request_id: name
                     for producer_id, name in names.items()
                     if name in mine
                     for request_id in evidence.told_on(client, keys, producer_id)
                 }
-                for request_id, record in evidence.read_records(client, keys, ids).items():
+                for request_id, record in records.items():
                     heard = [told[request_id]] if request_id in told else []
                     one = evidence.stored(request_id, record, heard, names)
                     if one.state in checker.FINAL:
