@@ -197,6 +197,8 @@ class Link:
         self._guides = guides
         self._client = client
         self._connect = connect
+        self._found = not self.is_cluster
+        self._finding = asyncio.Lock()
         self.patience: float | None = None
         """Seconds that an answer may take, where it is not the usual time."""
 
@@ -244,6 +246,8 @@ class Link:
     async def _run(self, *command: Any, **where: Any) -> Any:
         try:
             async with asyncio.timeout(self.patience or _COMMAND_TIMEOUT_S):
+                if not self._found:
+                    await self._find()
                 return await self._client.execute_command(*command, **where)
         except Exception as error:
             if isinstance(error, TimeoutError):
@@ -252,6 +256,16 @@ class Link:
             if named is error:
                 raise
             raise named from error
+
+    async def _find(self) -> None:
+        """Find a Cluster's nodes, once.
+
+        redis-py 8 does so for each of several first commands, and closes what the others wait for.
+        """
+        async with self._finding:
+            if not self._found:
+                await self._client.initialize()
+                self._found = True
 
     async def _hang_up_on_idle(self) -> None:
         """Close the connections that nobody uses at the moment: the next command makes one anew.

@@ -18,8 +18,8 @@ detect       from the strike until the fabric had given the attempt on the victi
              another led)
 answered     from the strike until the struck call's answer: median, p99, worst
 misrouted    from the strike until the last attempt on the victim began that came to nothing
-restored     from the end of the fault until `a` took a call that it then answered; where a breaker's probe fell
-             into the fault, its wait has doubled: so the aim is twice `recovery` and a second
+restored     from the end of the fault until `a` took a call that it then answered; where a breaker's probe
+             fell into the fault, its wait has doubled: so the aim is twice `recovery` and a second
 duplicates, lost    of all calls: begun more than once, and without an answer
 
 p99_ms_worst is the largest p99 of `answered`; the aim is 1000 (1600 with `--defaults`). crash_median_ms is

@@ -268,3 +268,13 @@ async def test_a_command_whose_answer_does_not_come_in_time_is_not_sent_again(
         await owner.close()
     async with Link.to(store_url) as link:
         assert await link.run("XLEN", key) == 2
+
+
+@realredis.stores("cluster")
+@pytest.mark.parametrize("_turn", range(8))
+async def test_several_first_commands_at_once_find_a_clusters_nodes_together(
+    store_url: str, namespace: str, _turn: int
+) -> None:
+    async with Link.to(store_url) as link:
+        key = f"mcpweft:{namespace}:{{_}}:pools"
+        assert await asyncio.gather(*(link.run("HLEN", key) for _ in range(8))) == [0] * 8

@@ -116,10 +116,11 @@ async def test_a_server_proves_itself_with_light_work_that_another_would_take_al
         say(one, *[Outcome.DOWN] * 5)
         await until(lambda: state_of(one) is State.OPEN, SOON)
         await until(lambda: state_of(one) is State.HALF_OPEN, 2.0)
-        for _ in range(30):  # each waits for the one before, so the other worker is always idle
+        for _ in range(100):  # twenty a second, one at a time: the other worker is always idle
             if state_of(one) is State.CLOSED:
                 break
             assert (await bench.outcome(await bench.enqueue("echo", {"text": "x"}))).code is Code.OK
+            await asyncio.sleep(0.05)
         assert state_of(one) is State.CLOSED
         assert state_of(other) is State.CLOSED
 
