@@ -20,8 +20,7 @@ NOTICED = BLOCK_S + 3.0
 CONNECTIONS = ("commands", "bell", "control", "beats", "a producer's commands", "its replies")
 """What there is a connection for, at least."""
 SLACK = 8.0
-"""Seconds more for all the rest, on a busy machine: looks for missed replies, every two seconds, among it. Who
-does not give such a connection up waits for minutes."""
+"""Seconds more for all the rest, on a busy machine: looks for missed replies among it, one in two seconds."""
 
 
 async def test_half_open_connections_are_given_up_and_cost_no_call_and_no_second_run(fabric: Fabric) -> None:
