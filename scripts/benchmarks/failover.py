@@ -81,7 +81,7 @@ async def strike_coordinator(fabric: Struck) -> Trial:
     process.kill()
     struck = time.time()
     detected = await until_another_leads(fabric, leader)
-    first = next(nonce for nonce, call in reversed(fabric.calls.items()))
+    first = next(reversed(fabric.calls))
     call = await fabric.answered(first)
     process.wait()
     fabric.start_coordinator(name)
