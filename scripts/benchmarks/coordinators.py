@@ -1,6 +1,7 @@
 """Whether work notices that coordinators are killed, one after another.
 
-    calm      two workers of 4 slots on servers of 50 ms, 64 calls in flight, and three coordinators
+    calm      two workers, each with a server that takes 5 ms for one call after another, 64 calls in
+              flight, three coordinators
     killed    the same, and once a second the coordinator that leads is killed and started anew
 
     scripts/bench coordinators [--rounds 5] [--seconds 8] [--record]
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 WORKERS, CONCURRENCY, IN_FLIGHT, COORDINATORS = 2, 4, 64, 3
-PACED = [*server("fast", "--ms", 50)]
+PACED = [*server("fast", "--ms", 5)]
 PROGRAM = str(Path(sys.executable).parent / "mcpweft")
 EVERY_S, LEADS_WITHIN_S = 1.0, 30.0
 

@@ -1,13 +1,15 @@
-"""How soon a fabric gets over a fault: 30 trials each, and what its servers wrote down is the truth.
+"""How soon a fabric gets over a fault: 30 trials each, while 20 calls a second run.
 
 Two servers of one pool (4 calls of 50 ms at a time each), a launcher and two more coordinators, 20 calls a
 second, safe to run twice. A trial waits until server `a` has begun a call, and strikes at once:
 
     server SIGKILL, SIGSTOP     the process of `a`; a stopped one goes on after 1.5 s
     server blackhole            the way to an HTTP server lets nothing through for 1.5 s
-    server error storm          `a` answers every call with an error for 1.5 s
+    server error storm          `a` answers every call with an error for 1.5 s; there it is the first call
+                                that meets one, from its beginning on
     worker SIGKILL, SIGSTOP     the worker of `a`; a stopped one goes on after 1.5 s
-    coordinator SIGKILL         whoever leads, launchers left out; there the call is one that came after it
+    coordinator SIGKILL         whoever leads, launchers left out; there it is the slowest call sent until
+                                another led
 
     scripts/bench failover [--trials 30] [--fault NAME …] [--defaults] [--record]
 
@@ -18,9 +20,10 @@ detect       from the strike until the fabric had given the attempt on the victi
              another led)
 answered     from the strike until the struck call's answer: median, p99, worst
 misrouted    from the strike until the last attempt on the victim began that came to nothing
-restored     from the end of the fault until `a` took a call that it then answered; where a breaker's probe
-             fell into the fault, its wait has doubled: so the aim is twice `recovery` and a second
-duplicates, lost    of all calls: begun more than once, and without an answer
+restored     from the end of the fault until `a` took a call that it then answered
+duplicates, lost    of all calls: begun more than once, by the servers' own logs, and without an answer
+
+When attempts began and ended is what each outcome tells of them, by the store's clock.
 
 p99_ms_worst is the largest p99 of `answered`; the aim is 1000 (1600 with `--defaults`). crash_median_ms is
 the largest median of those that the system reports (a process that was killed); the aim is 100.
@@ -81,12 +84,21 @@ async def strike_coordinator(fabric: Struck) -> Trial:
     process.kill()
     struck = time.time()
     detected = await until_another_leads(fabric, leader)
-    first = next(reversed(fabric.calls))
-    call = await fabric.answered(first)
+    between = [nonce for nonce, call in fabric.calls.items() if struck <= call.sent <= detected]
+    calls = [await fabric.answered(nonce) for nonce in between]
     process.wait()
     fabric.start_coordinator(name)
-    took = (call.answered or struck + 25) - max(struck, call.sent)
-    return {"detect": detected - struck, "answered": took, "misrouted": 0.0, "restored": 0.0}
+    took = max([(call.answered or call.sent + 25) - call.sent for call in calls], default=0.0)
+    return {"detect": detected - struck, "answered": took}
+
+
+async def first_hit(fabric: Struck, since: float) -> tuple[str, float]:
+    """Return the first call of which an attempt on `a` began after a moment and failed, and when it began."""
+    while True:
+        for nonce, call in fabric.calls.items():
+            if starts := failed_on(call, since):
+                return nonce, min(starts) / 1000
+        await asyncio.sleep(0.005)
 
 
 def strikes(fabric: Struck, pid: int) -> dict[str, tuple[Callable[[], None], Callable[[], None] | None]]:
@@ -116,6 +128,9 @@ async def strike(fabric: Struck, fault: str) -> Trial:
     begin, end = ways[fault]
     begin()
     struck = over = time.time()
+    hit = struck
+    if fault == "server error storm":  # the call that was under way has passed where errors are made
+        nonce, hit = await first_hit(fabric, struck)
     call = await fabric.answered(nonce)
     if end is not None:
         await asyncio.sleep(max(0.0, struck + LASTS_S - time.time()))
@@ -123,8 +138,8 @@ async def strike(fabric: Struck, fault: str) -> Trial:
         over = time.time()
     again = await fabric.served_again("a", over, RESTORED_WITHIN_S)
     return {
-        "detect": detected(call, struck),
-        "answered": (call.answered or struck + 25) - struck,
+        "detect": detected(call, hit),
+        "answered": (call.answered or hit + 25) - hit,
         "misrouted": max(
             [start / 1000 - struck for each in fabric.calls.values() for start in failed_on(each, struck)],
             default=0.0,
@@ -193,9 +208,13 @@ async def suffer_one(fabric: Struck, fault: str, trials: int) -> dict[str, Any]:
         **{
             f"{name}_ms": round(median(1000 * t[name] for t in found), 1)
             for name in ("detect", "misrouted", "restored")
+            if name in found[0]
         },
-        "restored_worst_ms": round(max(1000 * trial["restored"] for trial in found), 1),
-        "misrouted_worst_ms": round(max(1000 * trial["misrouted"] for trial in found), 1),
+        **{
+            f"{name}_worst_ms": round(max(1000 * t[name] for t in found), 1)
+            for name in ("misrouted", "restored")
+            if name in found[0]
+        },
         "median_ms": round(median(answered), 1),
         "p99_ms": round(percentile(answered, 0.99), 1),
         "worst_ms": round(answered[-1], 1),
@@ -226,14 +245,14 @@ def main() -> None:
         "crash_median_ms": max(
             [row["median_ms"] for fault, row in rows.items() if fault in CRASHES], default=0
         ),
-        "restored_worst_ms": max(row["restored_worst_ms"] for row in rows.values()),
+        "restored_worst_ms": max(row.get("restored_worst_ms", 0.0) for row in rows.values()),
         "lost": sum(row["lost"] for row in rows.values()),
         "faults": rows,
     }
     goals = {
         "p99_ms_worst": "<= 1600" if asked.defaults else "< 1000",
         "crash_median_ms": "< 100",
-        "restored_worst_ms": f"<= {1000 * (2 * RECOVERY_S + 1):g}",
+        "restored_worst_ms": f"<= {1000 * (RECOVERY_S + 1):g}",
         "lost": "<= 0",
     }
     name = "failover_defaults" if asked.defaults else "failover"
