@@ -64,11 +64,12 @@ class Launchers:
 
     def start(
         self, config: Config, *, mode: str = "well", holder: str = "coordinator.a", lease: float = 1.5,
-        command: Sequence[str] = (sys.executable, PLAIN), tell: Callable[[Event], None] = lambda _: None,
+        command: Sequence[str] = (sys.executable, PLAIN),
+        argv: Callable[[str, str], Sequence[str]] | None = None, tell: Callable[[Event], None] = lambda _: None,
     ) -> Running:  # fmt: skip
         launcher = Launcher(
             self.store, config, holder,
-            argv=lambda server, worker: [*command, server, worker, POOL, mode],
+            argv=argv or (lambda server, worker: [*command, server, worker, POOL, mode]),
             environ=worker_environment(self.store.link.url, self.store.namespace),
             clock=time.monotonic, rng=random.Random(3),
             pace=Pace(tend=0.02, look=0.1, look_asleep=0.05, lease=lease),

@@ -2,7 +2,7 @@
 
     running → exited
 
-Above stands `crew`, which decides when one is started and stopped. Below is the operating system. This module
+Above stand `crew`, which decides when one is started and stopped, and `spare`. Below is the operating system. This module
 must never know what the process does, nor restart it.
 """
 
@@ -44,37 +44,40 @@ class Leash:
         os.close(self._hold)
 
 
+def spawn(
+    argv: Sequence[str], environ: Mapping[str, str], leash: Leash, stdin: int = subprocess.DEVNULL
+) -> subprocess.Popen[bytes]:
+    """Start a process on a leash; both its outputs go into one pipe.
+
+    Raises:
+        OSError: it could not be started.
+
+    """
+    return subprocess.Popen(  # noqa: S603  # our own worker, or what a test says
+        list(argv),
+        env=dict(environ),
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        pass_fds=(leash.end,),
+        start_new_session=True,  # Ctrl-C in the terminal reaches the launcher, which ends them in order
+    )
+
+
 class Child:
     """A running process. Make it inside a running event loop."""
 
     def __init__(
-        self,
-        argv: Sequence[str],
-        environ: Mapping[str, str],
-        leash: Leash,
-        on_line: Callable[[str], None] | None = None,
+        self, process: subprocess.Popen[bytes], on_line: Callable[[str], None] | None = None
     ) -> None:
-        """Start the process.
-
-        Raises:
-            OSError: it could not be started.
-
-        """
+        """Watch over a process that has just been spawned; `on_line` hears each line that it writes."""
         self.exited = asyncio.Event()
         self.lines: deque[str] = deque(maxlen=_LINES)
         """The last lines that it wrote to stdout or stderr."""
         self._loop = asyncio.get_running_loop()
         self._on_line = on_line
         self._rest = b""
-        self._popen = subprocess.Popen(  # noqa: S603  # our own worker, or what a test says
-            list(argv),
-            env=dict(environ),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            pass_fds=(leash.end,),
-            start_new_session=True,  # Ctrl-C in the terminal reaches the launcher, which ends them in order
-        )
+        self._popen = process
         out = self._popen.stdout
         assert out is not None  # noqa: S101  # it was asked for
         self._out: int | None = out.fileno()

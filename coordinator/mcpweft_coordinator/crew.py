@@ -38,6 +38,7 @@ from mcpweft_schemas.slug import slug
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from subprocess import Popen
 
     from mcpweft_coordinator.child import Leash
     from mcpweft_schemas.config import ServerConfig
@@ -73,6 +74,8 @@ class Means:
     """(server, worker id) → command line."""
     environ: Mapping[str, str]
     leash: Leash
+    spawn: Callable[[Sequence[str], Mapping[str, str]], Popen[bytes]]
+    """Starts a process of (command line, environment), or has one that waits become it. Raises OSError."""
     report: Callable[[ServerConfig, str], Coroutine[None, None, tuple[int, int]]]
     """Takes back what a worker held; returns when it is done how many requests wait for others, and how many
     are lost."""
@@ -191,13 +194,11 @@ class Crew:
         grace = 0.5 if self.exclusive else self._means.grace_s
         environ = {**self._means.environ, **self._means.leash.environment(grace)}
         try:
-            child = Child(
-                self._means.argv(self.server.name, worker), environ, self._means.leash, self._relay(worker)
-            )
+            process = self._means.spawn(self._means.argv(self.server.name, worker), environ)
         except OSError as error:
             self._failed(f"could not be started: {error}", ())
             return
-        self._children[worker] = child
+        child = self._children[worker] = Child(process, self._relay(worker))
         LOG.info("worker started", extra={"fields": {"server": self.server.name, "worker": worker}})
         self._tell(Kind.WORKER_STARTED, worker, "", {"pid": child.pid})
         self._means.start(self._watch(worker, child, self._means.clock()))

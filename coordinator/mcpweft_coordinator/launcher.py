@@ -5,6 +5,8 @@ work back as confirmed dead and removes it, without waiting for silence. Nobody 
 end all children get SIGTERM and, after their grace, SIGKILL; killed itself, it lets go of their leash
 (`mcpweft_schemas.parent`), at which they end.
 
+One more process waits, a worker's libraries loaded, to become the next worker that is started (`spare`).
+
 Another configuration is applied while all runs: what is new starts, what is gone ends within the grace, and
 the workers of what has changed are replaced one by one (`crew`). A server that is still ending is not started
 anew before it is gone.
@@ -24,10 +26,11 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mcpweft_coordinator.child import Leash
+from mcpweft_coordinator.child import Leash, spawn
 from mcpweft_coordinator.crew import Crew, Means
 from mcpweft_coordinator.lookout import Lookout
 from mcpweft_coordinator.rollcall import Charge, Rollcall
+from mcpweft_coordinator.spare import Spare
 from mcpweft_coordinator.view import CrewState, ServerView
 from mcpweft_schemas.config import Start, State
 from mcpweft_schemas.errors import FabricError
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Coroutine, Mapping, Sequence
     from pathlib import Path
+    from subprocess import Popen
 
     from mcpweft_schemas.config import Config, ServerConfig
     from mcpweft_schemas.event import Event
@@ -53,6 +57,7 @@ _NOT_FOR_WORKERS = {
     "namespace", "include", "redis", "queue", "coordinator", "scaling", "strategy", "servers",
 }  # fmt: skip
 _CALL_S, _LEAVE_S = 10.0, 0.5  # how long a roll call may take
+_CALM_S = 2.0  # since the last start of a worker, before a spare process is made ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +165,8 @@ class Launcher:
         self._rng = rng
         self._pace = pace or Pace()
         self._leash = Leash()
+        self._spare = Spare(environ, self._leash)
+        self._spare_at = 0.0
         self._works: set[asyncio.Task[None]] = set()
         self._tasks: asyncio.TaskGroup | None = None
         self._posts: list[_Post] = []
@@ -175,8 +182,11 @@ class Launcher:
             ServerView(broken.name, "", (), CrewState.BROKEN, 0, 0, None, str(broken), (), 0)
             for broken in config.broken
         )
+        self._keep_spare = config.coordinator.spare
+        if not self._keep_spare:
+            self._spare.dismiss()
         means = Means(
-            argv=self._argv, environ=self._environ, leash=self._leash, report=self._report,
+            argv=self._argv, environ=self._environ, leash=self._leash, spawn=self._spawn, report=self._report,
             clock=self._clock, rng=self._rng, grace_s=config.worker.grace, start=self._start, tell=self._tell,
         )  # fmt: skip
         before = {post.crew.server.name: post for post in self._posts}
@@ -243,9 +253,16 @@ class Launcher:
                     for post in self._posts:
                         if post.crew.server.name not in self._ending:
                             self._tend(post)
+                    if self._keep_spare and self._clock() >= self._spare_at:
+                        self._spare.prepare()
+                        self._spare_at = self._clock() + _CALM_S
                     await asyncio.sleep(self._pace.tend)
             finally:
                 await self._stop()
+
+    def _spawn(self, argv: Sequence[str], environ: Mapping[str, str]) -> Popen[bytes]:
+        self._spare_at = self._clock() + _CALM_S  # it must not take the processor from those that start
+        return self._spare.become(argv, environ) or spawn(argv, environ, self._leash)
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         assert self._tasks is not None  # noqa: S101  # crews act only while `run` does
@@ -271,6 +288,7 @@ class Launcher:
         finally:
             for post in self._posts:
                 post.crew.banish()
+            self._spare.dismiss()
             self._leash.close()
 
     # -- one server ----------------------------------------------------------------------------------------

@@ -70,6 +70,7 @@ EFFECTS: dict[str, str] = {
     "coordinator.control_url": "test_scheduled_duties_run_on_the_control_store",
     "coordinator.host": "test_a_coordinator_answers_on_its_host_and_port",
     "coordinator.port": "test_a_coordinator_answers_on_its_host_and_port",
+    "coordinator.spare": "coordinator/test_spare.py::test_a_launcher_keeps_one_only_where_it_is_told",
     "events.keep": "test_about_so_many_events_stay",
     "strategy.name": "test_every_pool_is_divided_by_the_strategy_that_is_named",
     "strategy.pools": "test_a_pool_may_have_a_strategy_of_its_own",
