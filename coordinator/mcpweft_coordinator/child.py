@@ -2,8 +2,8 @@
 
     running → exited
 
-Above stand `crew`, which decides when one is started and stopped, and `spare`. Below is the operating system. This module
-must never know what the process does, nor restart it.
+Above stand `crew`, which decides when one is started and stopped, and `spare`. Below is the operating system.
+This module must never know what the process does, nor restart it.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ beforehand serves that much sooner where another has died, or where a sleeping s
 It hears its command line on its standard input (`mcpweft_workers.spare`), and ends when that closes: with its
 launcher, therefore, however that dies.
 
-Above stands `launcher`. Below is `child`. It must never be more than a quicker way to start: whatever is wrong
-with it, a process is started as ever.
+Above stands `launcher`. Below is `child`. It must never be more than a quicker way to start: whatever is
+wrong with it, a process is started as ever.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ NAMES = (
     "profile",
     "chaos",
     "strategies",
+    "strategies_real",
     "tenants",
     "failover",
     "coordinators",

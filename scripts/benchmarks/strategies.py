@@ -63,9 +63,17 @@ def arm_of(workload: str, load: float, strategy: str) -> str:
 class Matrix:
     """The medians of all rounds."""
 
-    def __init__(self, rounds: Rounds, workloads: Sequence[str]) -> None:
+    def __init__(
+        self,
+        rounds: Rounds,
+        workloads: Sequence[str],
+        loads: Sequence[float] = LOADS,
+        strategies: Sequence[str] = tuple(STRATEGIES),
+    ) -> None:
         self.rounds = rounds
         self.workloads = workloads
+        self.loads = loads
+        self.strategies = strategies
 
     def cell(self, workload: str, load: float, strategy: str) -> dict[str, float]:
         """Return one cell."""
@@ -81,15 +89,15 @@ class Matrix:
         return {
             arm_of(w, load, s): self.cell(w, load, s)
             for w in self.workloads
-            for load in LOADS
-            for s in STRATEGIES
+            for load in self.loads
+            for s in self.strategies
         }
 
     def gains(self) -> dict[str, float]:
         """Return which part of the ideal gains predictive has."""
         found: dict[str, float] = {}
         for (workload, load, part), (plain, held) in IDEAL.items():
-            if workload in self.workloads:
+            if workload in self.workloads and load in self.loads:
                 gained = (
                     self.cell(workload, load, DEFAULT)[part] - self.cell(workload, load, "predictive")[part]
                 )
@@ -125,10 +133,11 @@ def judge(matrix: Matrix) -> dict[str, Any]:
 
 def table(matrix: Matrix) -> str:
     """Return the matrix as a table: p50/p95/p99 in ms."""
-    lines = ["| workload | load | " + " | ".join(STRATEGIES) + " |", "|---" * (2 + len(STRATEGIES)) + "|"]
+    names = matrix.strategies
+    lines = ["| workload | load | " + " | ".join(names) + " |", "|---" * (2 + len(names)) + "|"]
     for workload in matrix.workloads:
-        for load in LOADS:
-            cells = [matrix.cell(workload, load, strategy) for strategy in STRATEGIES]
+        for load in matrix.loads:
+            cells = [matrix.cell(workload, load, strategy) for strategy in names]
             told = [f"{cell['p50']:.0f}/{cell['p95']:.0f}/{cell['p99']:.0f}" for cell in cells]
             lines.append(f"| {workload} | {load:g} | " + " | ".join(told) + " |")
     return "\n".join(lines)
@@ -138,9 +147,9 @@ def plot(matrix: Matrix) -> Callable[[Any], None]:
     """Return what draws p95 over that of round_robin, a panel for each load."""
 
     def draw(figure: Any) -> None:
-        panels = figure.subplots(1, len(LOADS), sharey=True)
-        others = [name for name in STRATEGIES if name != DEFAULT]
-        for panel, load in zip(panels, LOADS, strict=True):
+        panels = figure.subplots(1, len(matrix.loads), sharey=True, squeeze=False)[0]
+        others = [name for name in matrix.strategies if name != DEFAULT]
+        for panel, load in zip(panels, matrix.loads, strict=True):
             for place, strategy in enumerate(others):
                 ratios = [matrix.ratio(w, load, strategy, "p95") for w in matrix.workloads]
                 spots = [index + (place - len(others) / 2) * 0.12 for index in range(len(ratios))]

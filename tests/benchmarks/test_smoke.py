@@ -134,3 +134,12 @@ def test_strategies_tells_its_figures(bench: Callable[..., dict[str, Any]]) -> N
     told = bench("strategies", "--rounds", "1", "--seconds", "64", "--workloads", "W2")
     assert set(told["predictive_gain"]) == {"W2 0.3 p95", "W2 0.3 p99", "W2 0.6 p95", "W2 0.6 p99"}
     assert told["lost_throughput"] < 1
+
+
+def test_strategies_real_tells_its_figures_and_who_answered_is_who_is_said_to(
+    bench: Callable[..., dict[str, Any]],
+) -> None:
+    cells = ("--workloads", "W7", "--loads", "0.3", "--strategies", "round_robin,resource_aware")
+    told = bench("strategies_real", *cells, "--seconds", "2", "--warm-up", "1")
+    assert told["misattributed"] == told["failed"] == 0
+    assert told["over_simulated"]["median"] > 0

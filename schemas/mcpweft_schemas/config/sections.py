@@ -343,8 +343,8 @@ class CoordinatorConfig(Section):
     )
     spare: bool = Field(
         default=True,
-        description="Whether a launcher keeps one more process, a worker's libraries loaded, which becomes the "
-        "next worker that starts: that one serves a second or two sooner. It takes some 80 MB.",
+        description="Whether a launcher keeps one more process, a worker's libraries loaded, which becomes "
+        "the next worker that starts: that one serves a second or two sooner. It takes some 80 MB.",
     )
 
     @model_validator(mode="after")

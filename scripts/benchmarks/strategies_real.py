@@ -1,0 +1,155 @@
+"""Strategies on real workers and real MCP servers: the workloads of `scripts/bench strategies`, in real time.
+
+A server is the simulator's own, behind MCP over stdio (`rig/labour.py`): its calls take as long, and disturb
+each other as much, as in virtual time; all else is the product, from the client's call to its answer. For
+each load a fabric of its own runs, all at the same time, and the strategy is switched while it runs.
+
+    scripts/bench strategies_real [--workloads W1,W2,W3] [--loads 0.3,0.6,0.85] [--strategies …]
+                                  [--seconds 60] [--warm-up 15] [--rounds 1] [--record]
+
+`adaptive` is left out unless it is named: it learns for 14 minutes first. W4, W6 and W8 change within 420 s
+and are worth measuring with `--seconds 420` only.
+
+predictive_gain   part of what an ideal model gains over round_robin (W2, W3) that predictive does
+worst_at_85       highest p95 of predictive over that of round_robin at a load of 0.85
+over_simulated    p95 over that of the simulator on the same cell: median, lowest, highest
+lost_throughput   largest part of round_robin's throughput that any strategy loses
+misattributed     answers that named another server than the one that had written their nonce down
+failed            calls that ended in an error
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.rig.harness import Rounds, summarise, turns
+from benchmarks.rig.measured import store_of
+from benchmarks.rig.report import Report, options, publish
+from benchmarks.rig.staffed import Staffed
+from benchmarks.strategies import HIGH, LEARNER, Matrix, arm_of, plot, table
+from mcpweft_coordinator.strategy.choice import DEFAULT, STRATEGIES
+from simulation.workload import LOADS, WARM_UP, WORKLOADS, measure
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from benchmarks.rig.harness import Figures
+
+
+async def measured(url: str, asked: Namespace) -> Rounds:
+    """Return the rounds of all workloads."""
+    rounds: Rounds = [{} for _ in range(asked.rounds)]
+    with tempfile.TemporaryDirectory() as folder:
+        for workload in asked.workloads:
+            async with AsyncExitStack() as stack:
+                fabrics = {
+                    load: await stack.enter_async_context(
+                        Staffed(Path(folder) / f"{workload}-{load:g}", url, workload, load)
+                    )
+                    for load in asked.loads
+                }
+                for number, row in enumerate(rounds, 1):
+                    for strategy in turns(asked.strategies, number - 1):
+                        row |= await cells(fabrics, workload, strategy, number, asked)
+    return rounds
+
+
+async def cells(
+    fabrics: dict[float, Staffed], workload: str, strategy: str, number: int, asked: Namespace
+) -> dict[str, Figures]:
+    """Measure a strategy at all loads at the same time."""
+    for fabric in fabrics.values():
+        await fabric.use(strategy)
+    found = await asyncio.gather(
+        *(
+            fabric.run(warm_up=asked.warm_up, seconds=asked.seconds, seed=f"{number}.{workload}.{load:g}")
+            for load, fabric in fabrics.items()
+        )
+    )
+    row = {arm_of(workload, load, strategy): one for load, one in zip(fabrics, found, strict=True)}
+    for arm, figures in row.items():
+        told = "  ".join(f"{name} {value:.1f}" for name, value in figures.items())
+        print(f"round {number:>3}  {arm:<34} {told}", flush=True)
+    return row
+
+
+def simulated(matrix: Matrix, seconds: float) -> dict[str, dict[str, float]]:
+    """Return the same cells in virtual time."""
+    return {
+        arm_of(w, load, s): measure(WORKLOADS[w], load, STRATEGIES[s], seed=1, seconds=max(420.0, seconds))
+        for w in matrix.workloads
+        for load in matrix.loads
+        for s in matrix.strategies
+    }
+
+
+def judge(matrix: Matrix, virtual: dict[str, dict[str, float]]) -> dict[str, Any]:
+    """Return the figures of the last line."""
+    names = [(w, load, s) for w in matrix.workloads for load in matrix.loads for s in matrix.strategies]
+    over = summarise(matrix.cell(*name)["p95"] / virtual[arm_of(*name)]["p95"] for name in names)
+    predicts = "predictive" in matrix.strategies
+    return {
+        "predictive_gain": matrix.gains() if predicts else {},
+        "worst_at_85": max(
+            [matrix.ratio(w, HIGH, "predictive", "p95") for w in matrix.workloads]
+            if predicts and HIGH in matrix.loads
+            else [],
+            default=None,
+        ),
+        "over_simulated": {"median": over.median, "low": over.low, "high": over.high},
+        "lost_throughput": max(1 - matrix.ratio(*name, "throughput") for name in names),
+        "misattributed": sum(of["misattributed"] for row in matrix.rounds for of in row.values()),
+        "failed": sum(of["failed"] for row in matrix.rounds for of in row.values()),
+    }
+
+
+def asked_for() -> Namespace:
+    """Read the command line."""
+    parser = options(__doc__)
+    usual = [name for name in STRATEGIES if name != LEARNER]
+    parser.set_defaults(rounds=1)
+    parser.add_argument("--workloads", type=lambda text: text.split(","), default=["W1", "W2", "W3"])
+    parser.add_argument("--loads", type=lambda text: [float(one) for one in text.split(",")], default=LOADS)
+    parser.add_argument("--strategies", type=lambda text: text.split(","), default=usual)
+    parser.add_argument("--seconds", type=float, default=WARM_UP, help="measured seconds of each cell")
+    parser.add_argument("--warm-up", type=float, default=15.0, help="seconds of each that do not count")
+    asked = parser.parse_args()
+    for given, known in ((asked.workloads, WORKLOADS), (asked.strategies, STRATEGIES)):
+        if strange := set(given) - set(known):
+            parser.error(f"{', '.join(sorted(strange))}: known are {', '.join(known)}")
+    if DEFAULT not in asked.strategies:
+        parser.error(f"--strategies must have {DEFAULT}, against which the others are held")
+    return asked
+
+
+def main() -> None:
+    """Measure and publish."""
+    asked = asked_for()
+    with store_of(asked) as store:
+        rounds = asyncio.run(measured(store.url, asked))
+        version = store.version()
+    matrix = Matrix(rounds, asked.workloads, asked.loads, asked.strategies)
+    virtual = simulated(matrix, asked.seconds)
+    print(f"\n{table(matrix)}\n")
+    goals = {
+        "predictive_gain": ">= 0.75 each",
+        "worst_at_85": "<= 1.05",
+        "lost_throughput": "<= 0.05",
+        "misattributed": "<= 0",
+        "failed": "<= 0",
+    }
+    publish(
+        Report(
+            name="strategies_real", rounds=rounds, figures=judge(matrix, virtual), goals=goals,
+            store=version, extra={"matrix": matrix.whole(), "simulated": virtual}, plot=plot(matrix),
+        ),
+        asked,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
