@@ -65,7 +65,8 @@ class Launchers:
     def start(
         self, config: Config, *, mode: str = "well", holder: str = "coordinator.a", lease: float = 1.5,
         command: Sequence[str] = (sys.executable, PLAIN),
-        argv: Callable[[str, str], Sequence[str]] | None = None, tell: Callable[[Event], None] = lambda _: None,
+        argv: Callable[[str, str], Sequence[str]] | None = None,
+        tell: Callable[[Event], None] = lambda _: None,
     ) -> Running:  # fmt: skip
         launcher = Launcher(
             self.store, config, holder,

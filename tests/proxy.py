@@ -4,6 +4,7 @@
     sever(mark)               lose the answer to the next command that holds these bytes, whatever it is
     swallow(3)                lose the next three commands on their way, each with its connection
     delay, trickling          hold everything back so many seconds; let it through a few bytes at a time
+    hold("deal")              keep the next deal on its way, and its connection silent, until thaw()
     freeze(), thaw()          fall silent on all connections there are: half-open, nobody is told; and go on
     shut(), reopen()          be away, and be there again on the same port
 
@@ -61,6 +62,9 @@ class Proxy:
         """Answers that were lost, by move, command or mark."""
         self.unsent = 0
         """Commands still to be lost on their way."""
+        self._held: dict[str, int] = {}
+        self.answers: dict[str, list[bytes]] = {}
+        """What the store said to the commands that were held, by move."""
         self.delay = 0.0
         """Seconds that everything is held back."""
         self.trickling = False
@@ -89,6 +93,21 @@ class Proxy:
     def swallow(self, times: int = 1) -> None:
         """Lose the next commands before the store hears of them."""
         self.unsent += times
+
+    def hold(self, name: str) -> None:
+        """Keep the next command of this move from the store until `thaw`, whoever has hung up by then."""
+        self._held[name] = 0
+
+    def holds(self, name: str) -> bool:
+        """Return whether a command of this move is being held, or was."""
+        return self._held.get(name, 0) > 0
+
+    def keeps(self, name: str) -> bool:
+        """Return whether this command is to be held, and count it."""
+        if self._held.get(name) != 0:
+            return False
+        self._held[name] = 1
+        return True
 
     def freeze(self) -> int:
         """Carry no byte of those who are connected, nor their hanging up; new connections work.
@@ -183,6 +202,8 @@ class _Way:
         self._client, self._to_client = client, to_client
         self._asked = ""
         self._doomed = False
+        self._kept = ""
+        self._told = asyncio.Event()
         self.flowing = asyncio.Event()
         self.flowing.set()
 
@@ -205,12 +226,22 @@ class _Way:
                     self._asked = self._asked or name
                     if self._proxy.swallows():
                         return
+                    if self._proxy.keeps(name):
+                        self._kept = name
+                        self.flowing.clear()
+                        await self.flowing.wait()
                 self._doomed |= self._proxy.marked(data)
                 await self._pass(data, to_server)
+                if self._kept:
+                    await self._told.wait()  # the store's word is wanted, whoever has hung up
 
     async def _back(self, server: asyncio.StreamReader) -> None:
         with suppress(OSError):
             while data := await self._next(server):
+                if self._kept and not data.startswith(b"-NOSCRIPT"):
+                    self._proxy.answers.setdefault(self._kept, []).append(data)
+                    self._kept = ""
+                    self._told.set()
                 if self._doomed or (self._asked and self._proxy.take(self._asked, data)):
                     return  # it was carried out; nobody will hear of it
                 if not data.startswith(b"-NOSCRIPT"):  # else the move's whole text follows

@@ -52,9 +52,9 @@ async def measured(url: str, asked: Namespace) -> Rounds:
                     )
                     for load in asked.loads
                 }
-                for number, row in enumerate(rounds, 1):
-                    for strategy in turns(asked.strategies, number - 1):
-                        row |= await cells(fabrics, workload, strategy, number, asked)
+                for number in range(asked.rounds):
+                    for strategy in turns(asked.strategies, number):
+                        rounds[number] |= await cells(fabrics, workload, strategy, number + 1, asked)
     return rounds
 
 

@@ -78,9 +78,8 @@ class Labourer:
     def _begin(self, zero: float) -> None:
         clock: Any = WallClock(zero)
         self._zero = zero
-        self._server = Server(
-            self._name, clock, random.Random(f"{self._name}.{zero}"), self._labour.work, **self._labour.options
-        )
+        rng = random.Random(f"{self._name}.{zero}")  # noqa: S311  # how long calls take
+        self._server = Server(self._name, clock, rng, self._labour.work, **self._labour.options)
 
     async def watch(self) -> None:
         """Look at its own load until cancelled."""
@@ -132,7 +131,8 @@ def write(message: dict[str, Any]) -> None:
 async def serve(labourer: Labourer) -> None:
     """Serve until the input ends."""
     reader = asyncio.StreamReader(limit=2**22)
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    protocol = asyncio.StreamReaderProtocol(reader)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)
     watching = asyncio.create_task(labourer.watch())
     while line := await reader.readline():
         labourer.answer(json.loads(line))

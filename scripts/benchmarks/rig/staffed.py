@@ -76,7 +76,8 @@ class Staffed:
             args = ["-P", str(_LABOUR), "--workload", workload, "--load", str(load), "--server", bound.server]
             args += ["--ledger", str(self._folder / f"ledger-{bound.server}")]
             parts.append(
-                f"[servers.{bound.server}]\ncommand = {json.dumps(sys.executable)}\nargs = {json.dumps(args)}\n"
+                f"[servers.{bound.server}]\n"
+                f"command = {json.dumps(sys.executable)}\nargs = {json.dumps(args)}\n"
                 f"capabilities = {json.dumps(bound.pools)}\nconcurrency = {bound.concurrency}\n"
                 'idempotent = ["*"]\n'
             )
