@@ -194,6 +194,29 @@ async def test_figures_alone_keep_the_last_server_of_a_pool_and_take_out_one_of_
             assert (state_of(one), state_of(two_)) == (State.OPEN, State.CLOSED)
 
 
+async def test_figures_alone_keep_the_last_server_of_any_of_its_pools(bench: Bench) -> None:
+    def in_pools(*names: str) -> Config:
+        return bench.config({"capabilities": list(names)})
+
+    async def usable(pool: str, *workers: str) -> bool:
+        status = await bench.store.status(pool)
+        return status is not None and set(status.usable) == set(workers)
+
+    async with (
+        bench.worker(in_pools(POOL, "side"), worker_id="one") as one,
+        bench.worker(worker_id="two"),
+    ):
+        await until(lambda: usable(POOL, "one", "two"))
+        say(one, *[Outcome.FAILURE] * 5)
+        await until(lambda: state_of(one) is State.CLOSED, SOON)
+        assert (await record(bench, one)).generation == 0
+        async with bench.worker(in_pools("side"), worker_id="three"):
+            await until(lambda: usable("side", "one", "three"))
+            say(one, *[Outcome.FAILURE] * 5)
+            await until(lambda: one.gate.breaker.told, SOON)
+            assert state_of(one) is State.OPEN
+
+
 async def test_a_worker_whose_store_is_away_keeps_its_own_judgement_and_tells_it_later(
     own_bench: Bench,
 ) -> None:

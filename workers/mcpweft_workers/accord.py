@@ -16,15 +16,17 @@ import asyncio
 import itertools
 import logging
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mcpweft_schemas.circuit import Act, Appeal, Pace, State
 from mcpweft_schemas.word import Word
+from mcpweft_workers.ejection import left_with_nobody
 from mcpweft_workers.log import event
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from mcpweft_schemas.circuit import Circuit
     from mcpweft_workers.backoff import Patience
@@ -47,6 +49,7 @@ class Accord:
     def __init__(
         self,
         home: Binding,
+        others: Sequence[Binding],
         gate: Gate,
         slots: Slots,
         *,
@@ -55,8 +58,12 @@ class Accord:
         rng: random.Random,
         epoch: int,
     ) -> None:
-        """Make one, which holds the gate shut until the record has been asked."""
+        """Make one, which holds the gate shut until the record has been asked.
+
+        The record lies in the pool `home`; `others` are the server's other pools.
+        """
         self._home = home
+        self._others = others
         self._gate = gate
         self._breaker = gate.breaker
         self._slots = slots
@@ -66,6 +73,7 @@ class Accord:
         self._names = (f"{home.identity.worker}/{epoch}.{n}" for n in itertools.count())
         self._wake = asyncio.Event()
         self._doubt = True  # whether the record may be another than the one that is followed
+        self._kept = ""  # why what was found out does not count
         self._due: float | None = None  # when to look again without being woken
         self._start_anew()
         gate.close(_WHO, "asking how the server's breaker stands")
@@ -159,6 +167,9 @@ class Accord:
     async def _say(self, appeal: Appeal) -> Circuit | None:
         """Return the answer; None where there is none, or the store does not know the worker now."""
         doubt, self._doubt = self._doubt, False
+        if appeal.act is Act.TRIP and not appeal.hard and (pool := await left_with_nobody(self._others)):
+            appeal = replace(appeal, act=Act.ASK)
+            self._kept = f"the only usable server of {pool}"
         try:
             record = await self._home.store.breaker(self._home.capability, appeal)
         except Exception as error:  # noqa: BLE001  # whatever the store says, it is said again
@@ -175,8 +186,11 @@ class Accord:
         if appeal.act not in {Act.ASK, Act.PROBE} and breaker.findings:
             breaker.findings.pop(0)
         if record.word is Word.LAST:
-            event(logging.WARNING, "breaker kept closed", reason=f"the only usable server: {appeal.reason}")
+            self._kept = f"the only usable server of {self._home.capability}"
+        if self._kept:
+            event(logging.WARNING, "breaker kept closed", reason=f"{self._kept}: {appeal.reason}")
             breaker.overruled(record, now)
+            self._kept = ""
         if record.generation != breaker.told:
             self._start_anew()
         breaker.follow(record, now)

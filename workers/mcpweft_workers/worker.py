@@ -155,8 +155,10 @@ class Worker:
         )
 
     def _make_accord(self, epoch: int) -> Accord:
+        home = home_of(self.plan.capabilities)
         return Accord(
-            self._bindings[home_of(self.plan.capabilities)],
+            self._bindings[home],
+            [binding for name, binding in self._bindings.items() if name != home],
             self.gate,
             self.slots,
             patience=self._patience(),
