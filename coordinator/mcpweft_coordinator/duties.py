@@ -62,7 +62,7 @@ _KEEP_RESULT_S = 150
 _JOB_S = 60
 COMMAND_S = 300
 """How long a command may take at most, in seconds."""
-_POLL_S = 1.0
+_POLL_S = 0.25  # between two looks for commands
 _LONGEST_PAUSE_S = 30.0
 _CLOSE_S = 2.0
 _TRIES = 3

@@ -95,7 +95,7 @@ def test_a_server_that_is_removed_finishes_its_call_and_leaves(managed: Fabric) 
     added = shell.run("servers", "add", "more", "--command", COMMAND, "--reason", "load", "--json", within=90)
     assert (added.code, added.json["workers"]) == (0, 1), added.err
     assert shell.run("call", "more.echo", "text=there").out == "there\n"
-    submitted = shell.run("submit", "more.sleep", "ms=2000").out.strip()
+    submitted = shell.run("submit", "more.sleep", "ms=6000").out.strip()
     until_sync(lambda: row(shell, "more")["in_flight"] == 1)
     removed = shell.run("servers", "remove", "more", "--json", within=90)
     assert (removed.code, removed.json["changed"], removed.json["workers"]) == (0, True, 0), removed.err
