@@ -1,7 +1,7 @@
 """Coordinators as processes of their own, and what they log.
 
-Above stand the coordinator's tests; below are the command line, and `coordinator/halting_coordinator.py`, which
-runs the same command.
+Above stand the coordinator's tests; below are the command line, and `coordinator/halting_coordinator.py`,
+which runs the same command.
 """
 
 from __future__ import annotations

@@ -2,14 +2,14 @@
 
     python tests/coordinator/halting_coordinator.py --at MOVE -- coordinator …
 
-What stands behind `--` are mcpweft's own words. The first time that it is about to make MOVE (`want`, `deal`,
-`reclaim` or another script's name) it stops with SIGSTOP; woken by SIGCONT, it goes on and sends it. For every
+What stands behind `--` are mcpweft's own words. The first time that it is about to make MOVE (`want`,
+`deal`, `reclaim` or another script's name) it stops with SIGSTOP; woken by SIGCONT, it goes on and sends it. For every
 move that is answered it writes a line like those of its log:
 
-    {"event": "move", "move": NAME, "argument": FIRST, "word": WORD, "woken": whether it was asked after the stop}
+    {"event": "move", "move": NAME, "argument": FIRST, "word": WORD, "woken": whether asked after the stop}
 
-The first argument of all that a leader does for others is its epoch. The production code knows nothing of this:
-the method at which all moves pass is wrapped here.
+The first argument of all that a leader does for others is its epoch. The production code knows nothing of
+this: the method at which all moves pass is wrapped here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A leader that is followed while it stands still, or is cut off, does no harm when it is back.
 
-Its successor is told to want another number of workers and to deal by another strategy, so a write of the first
-that was accepted would be seen.
+Its successor is told to want another number of workers and to deal by another strategy, so a write of the
+first that was accepted would be seen.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Leaders that are killed in a row under load: nobody who calls or works notices, and what leaders owe is done."""
+"""Leaders killed in a row under load: nobody who calls or works notices, and what leaders owe is done."""
 
 from __future__ import annotations
 
@@ -31,6 +31,12 @@ async def leads(fabric: Fabric, above: int, names: Collection[str]) -> tuple[str
     return (holder, epoch) if holder in names and above < epoch == known else None
 
 
+async def heir(fabric: Fabric, above: int, names: Collection[str]) -> tuple[str, int]:
+    """Return the same once one of these leads."""
+    found: tuple[str, int] = await until(lambda: leads(fabric, above, names), within=30)
+    return found
+
+
 async def test_five_leaders_killed_in_a_row_cost_no_call_its_one_answer(fabric: Fabric) -> None:
     spare = (f"coordinator.{number}" for number in range(2 + KILLS))
     coordinators = {name: fabric.coordinator(name) for name in itertools.islice(spare, 2)}
@@ -39,7 +45,7 @@ async def test_five_leaders_killed_in_a_row_cost_no_call_its_one_answer(fabric: 
     await fabric.usable(*workers.values())
     died: dict[str, str] = {}
     for number in range(KILLS):
-        leader, epoch = await until(lambda: leads(fabric, 0, coordinators), within=30)
+        leader, epoch = await heir(fabric, 0, coordinators)
         owed = fabric.call("ask", ms=1500)
         producer.tell([owed, *fabric.load(A_ROUND, seed=number)])
         await fabric.begun(producer, owed)
@@ -49,7 +55,7 @@ async def test_five_leaders_killed_in_a_row_cost_no_call_its_one_answer(fabric: 
         name = next(spare)
         coordinators[name] = fabric.coordinator(name)
         workers[f"worker{number}"] = fabric.worker(f"worker{number}")
-        await until(lambda before=epoch: leads(fabric, before, coordinators), within=30)
+        await heir(fabric, epoch, coordinators)
         await producer.told(owed["nonce"], within=60)
     await fabric.verdict()
     assert len(producer.outcomes()) == KILLS * (A_ROUND + 1)
