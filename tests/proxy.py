@@ -6,6 +6,7 @@
     delay, trickling          hold everything back so many seconds; let it through a few bytes at a time
     hold("deal")              keep the next deal on its way, and its connection silent, until thaw()
     freeze(), thaw()          fall silent on all connections there are: half-open, nobody is told; and go on
+    hush(), thaw()            the same, and new connections are silent too: the way is cut, and nobody is told
     shut(), reopen()          be away, and be there again on the same port
 
 `cut` knows the fabric's moves by their scripts' hashes and any other command by its name, in small letters. A
@@ -71,6 +72,9 @@ class Proxy:
         """Whether everything passes a few bytes at a time."""
         self.commands = 0
         """Commands that came."""
+        self.asked: Counter[str] = Counter()
+        """The same by move or command; of several that came together, the first."""
+        self._hushed = False
 
     @property
     def url(self) -> str:
@@ -118,8 +122,14 @@ class Proxy:
             way.flowing.clear()
         return len(self._ways)
 
+    def hush(self) -> None:
+        """Carry no byte of anybody, whoever connects from now on included."""
+        self._hushed = True
+        self.freeze()
+
     def thaw(self) -> None:
         """Carry on where frozen connections stopped: late bytes arrive, and late hanging up."""
+        self._hushed = False
         for way in self._ways.values():
             way.flowing.set()
 
@@ -156,6 +166,8 @@ class Proxy:
         task = asyncio.current_task()
         assert task is not None
         way = self._ways[task] = _Way(self, client, to_client)
+        if self._hushed:
+            way.flowing.clear()
         try:
             await way.run(*self._target)
         except (OSError, asyncio.CancelledError):
@@ -170,7 +182,9 @@ class Proxy:
         if found is None:
             return ""
         self.commands += 1
-        return self._moves.get(found[2] or b"", found[1].decode().lower())
+        name = self._moves.get(found[2] or b"", found[1].decode().lower())
+        self.asked[name] += 1
+        return name
 
     def swallows(self) -> bool:
         """Return whether this command is to be lost on its way."""
