@@ -4,16 +4,16 @@
     beside    the same, while `heavy` maps 100,000 items, 1,000 of them open at a time
     strangers as `beside`, but without tenants: both stand in one line
 
-Four workers of concurrency 16 (64 slots). A call of `light` takes a second, one of `heavy` half a second to one
-and a half: a call that goes first must still wait until a slot is free, 1/64 of that on average and three times
-as much at the 95th percentile while all are taken. With `--ms 200` the flood is five times as many calls, and
-on two processors these are what is measured.
+Four workers of concurrency 16 (64 slots). A call of `light` takes a second, one of `heavy` half a second to
+one and a half: a call that goes first must still wait until a slot is free, 1/64 of that on average and three
+times as much at the 95th percentile while all are taken. With `--ms 200` the flood is five times as many
+calls, and on two processors these are what is measured.
 
     scripts/bench tenants [--rounds 5] [--seconds 10] [--ms 1000] [--record]
 
 added_p95       what `beside` adds to the p95 of `alone`, as a part of it, in the same round; the aim is 0.1
 strangers_p95   the same for `strangers`
-heavy_rate      calls per second that `heavy` had meanwhile; the slots allow 64 of a second, less what `light` has
+heavy_rate      calls per second that `heavy` had meanwhile; the slots allow 64, less what `light` has
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     python tests/coordinator/halting_coordinator.py --at MOVE -- coordinator …
 
 What stands behind `--` are mcpweft's own words. The first time that it is about to make MOVE (`want`,
-`deal`, `reclaim` or another script's name) it stops with SIGSTOP; woken by SIGCONT, it goes on and sends it. For every
-move that is answered it writes a line like those of its log:
+`deal`, `reclaim` or another script's name) it stops with SIGSTOP; woken by SIGCONT, it goes on and sends it.
+For every move that is answered it writes a line like those of its log:
 
     {"event": "move", "move": NAME, "argument": FIRST, "word": WORD, "woken": whether asked after the stop}
 
