@@ -79,6 +79,8 @@ class Post:
     decide_at: float = 0.0
     published: Mapping[str, bytes] | None = None
     """None: not known."""
+    published_by: str = ""
+    """The strategy that is told beside them."""
     publish_at: float = 0.0
 
 
@@ -195,14 +197,15 @@ class Dealer:
             if (share := self._share(name, each.worker, post)) != EVEN
         }
         now = self._clock()
-        if packed == post.published and (not packed or now < post.publish_at):
+        strategy = post.in_force.name
+        known = packed == post.published and strategy == post.published_by
+        if known and (not packed or now < post.publish_at):
             return
         if self._term() is not term:
             return
-        strategy = post.in_force.name
         dealt = await self._store.deal(name, term.epoch, strategy, packed, TTL_MS)
         if dealt.word is Word.OK:
-            post.published, post.publish_at = packed, now + _REPEAT_S
+            post.published, post.published_by, post.publish_at = packed, strategy, now + _REPEAT_S
             before = dealt.before or DEFAULT
             if before != strategy:
                 data = {"before": before, "after": strategy}

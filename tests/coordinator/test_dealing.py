@@ -102,6 +102,19 @@ async def test_what_the_strategy_decides_is_published_and_changes_with_it(bench:
     ]
 
 
+async def test_another_strategy_is_told_also_where_it_deals_the_same(bench: Bench) -> None:
+    await stand_in(bench.store, POOL, "a")
+
+    async def told(name: str) -> bool:
+        return await in_force(bench) == name
+
+    async with dealing(bench, name="predictive") as desk:  # knows nothing yet, and holds nobody back
+        await until(lambda: told("predictive"))
+        assert not await shares(bench)
+        desk.strategy = StrategyConfig()
+        await until(lambda: told("round_robin"))
+
+
 async def test_a_worker_that_comes_is_dealt_to_and_one_that_leaves_is_not_within_a_second(
     bench: Bench,
 ) -> None:
