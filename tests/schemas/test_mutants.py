@@ -33,6 +33,8 @@ pytestmark = [realredis.stores("redis"), pytest.mark.timeout(300)]
 
 GAMES, TURNS = range(400), 60
 """The seeds to try, each a game of so many turns; most mistakes are found within ten games."""
+FIRST = {"a budget that nothing fills": 33, "an outcome lost with its waiter": 6}
+"""Seeds that have found the rarer mistakes: tried before the others, so that fewer games are played."""
 
 FOUND_BY_PLAYING = {
     "settle without a fence": Change(
@@ -94,10 +96,12 @@ FOUND_BY_PLAYING = {
 }
 
 
-@pytest.mark.parametrize("change", FOUND_BY_PLAYING.values(), ids=FOUND_BY_PLAYING)
-def test_a_game_turns_red_on(store_url: str, namespace: str, change: Change) -> None:
+@pytest.mark.parametrize("mistake", FOUND_BY_PLAYING)
+def test_a_game_turns_red_on(store_url: str, namespace: str, mistake: str) -> None:
+    change = FOUND_BY_PLAYING[mistake]
+    seeds = sorted(GAMES, key=lambda seed: seed != FIRST.get(mistake))
     with altered.in_force(altered.TEST_CLOCK, change), pytest.raises(AssertionError, match="with seed"):
-        play_games(store_url, namespace, GAMES, TURNS)
+        play_games(store_url, namespace, seeds, TURNS)
 
 
 # -- scenes ------------------------------------------------------------------------------------------------
