@@ -9,7 +9,7 @@ one and a half: a call that goes first must still wait until a slot is free, 1/6
 times as much at the 95th percentile while all are taken. With `--ms 200` the flood is five times as many
 calls, and on two processors these are what is measured.
 
-    scripts/bench tenants [--rounds 5] [--seconds 10] [--ms 1000] [--record]
+    scripts/bench tenants [--rounds 5] [--seconds 10] [--ms 1000] [--workers 4] [--record]
 
 added_p95       what `beside` adds to the p95 of `alone`, as a part of it, in the same round; the aim is 0.1
 strangers_p95   the same for `strangers`
@@ -41,13 +41,13 @@ EVERY_S, ITEMS, WINDOW, SETTLE_S = 0.05, 100_000, 1000, 2.0
 SERVER = [sys.executable, "-P", str(Path(__file__).resolve().parents[2] / "tests/servers/echo.py")]
 
 
-async def ready(client: Client) -> None:
-    """Wait until every worker takes work."""
+async def ready(client: Client, workers: int) -> None:
+    """Wait until so many workers take work."""
 
     async def usable() -> int:
         return sum(worker.usable for pool in (await client.status()).pools for worker in pool.workers)
 
-    while await usable() < WORKERS:  # noqa: ASYNC110  # they are other processes: there is nothing to wait on
+    while await usable() < workers:  # noqa: ASYNC110  # they are other processes: there is nothing to wait on
         await asyncio.sleep(0.1)
 
 
@@ -77,13 +77,15 @@ async def light(client: Client, tenant: str, ms: float, seconds: float) -> list[
     return sorted(await asyncio.gather(*calls))
 
 
-async def measure(url: str, seconds: float, ms: float, *, heavy: bool, tenants: bool) -> Figures:
+async def measure(
+    url: str, seconds: float, ms: float, workers: int, *, heavy: bool, tenants: bool
+) -> Figures:
     """Measure one arm."""
     done = [0]
     async with AsyncExitStack() as stack:
         mine = await stack.enter_async_context(Client(url))
         theirs = await stack.enter_async_context(Client(url))
-        await ready(mine)
+        await ready(mine, workers)
         flooding = None
         if heavy:
             flooding = asyncio.create_task(flood(theirs, "heavy" if tenants else "", ms, done))
@@ -102,13 +104,15 @@ async def measure(url: str, seconds: float, ms: float, *, heavy: bool, tenants: 
     }
 
 
-def arm(store: MeasuredStore, seconds: float, ms: float, *, heavy: bool, tenants: bool) -> Figures:
+def arm(
+    store: MeasuredStore, seconds: float, ms: float, workers: int, *, heavy: bool, tenants: bool
+) -> Figures:
     """Measure one arm on workers of its own."""
     store.wipe()
     with ExitStack() as stack:
-        for _ in range(WORKERS):
+        for _ in range(workers):
             stack.enter_context(Background(worker(store.url, SERVER, CONCURRENCY)))
-        return asyncio.run(measure(store.url, seconds, ms, heavy=heavy, tenants=tenants))
+        return asyncio.run(measure(store.url, seconds, ms, workers, heavy=heavy, tenants=tenants))
 
 
 def added(row: dict[str, Figures], name: str) -> float:
@@ -130,9 +134,10 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--seconds", type=float, default=10.0, help="measured seconds of each arm")
     parser.add_argument("--ms", type=float, default=1000.0, help="what a call takes")
+    parser.add_argument("--workers", type=int, default=WORKERS, help="how many, of 16 slots each")
     asked = parser.parse_args()
     with store_of(asked) as store:
-        run = partial(arm, store, asked.seconds, asked.ms)
+        run = partial(arm, store, asked.seconds, asked.ms, asked.workers)
         arms: dict[str, Callable[[], Figures]] = {
             "alone": partial(run, heavy=False, tenants=True),
             "beside": partial(run, heavy=True, tenants=True),

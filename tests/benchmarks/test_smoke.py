@@ -78,7 +78,7 @@ def test_failover_tells_its_figures(bench: Callable[..., dict[str, Any]]) -> Non
 
 
 def test_tenants_tells_its_figures(bench: Callable[..., dict[str, Any]]) -> None:
-    told = bench("tenants", *ONCE, "--seconds", "1", "--ms", "100")
+    told = bench("tenants", *ONCE, "--seconds", "1", "--ms", "100", "--workers", "1")
     assert told["added_p95"] > -1
     assert told["heavy_rate"] > 0
 
