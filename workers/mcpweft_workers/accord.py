@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from mcpweft_schemas.circuit import Act, Appeal, Pace, State
 from mcpweft_schemas.word import Word
-from mcpweft_workers.ejection import left_with_nobody
+from mcpweft_workers.ejection import leaves_nobody
 from mcpweft_workers.log import event
 
 if TYPE_CHECKING:
@@ -73,7 +73,6 @@ class Accord:
         self._names = (f"{home.identity.worker}/{epoch}.{n}" for n in itertools.count())
         self._wake = asyncio.Event()
         self._doubt = True  # whether the record may be another than the one that is followed
-        self._kept = ""  # why what was found out does not count
         self._due: float | None = None  # when to look again without being woken
         self._start_anew()
         gate.close(_WHO, "asking how the server's breaker stands")
@@ -167,9 +166,9 @@ class Accord:
     async def _say(self, appeal: Appeal) -> Circuit | None:
         """Return the answer; None where there is none, or the store does not know the worker now."""
         doubt, self._doubt = self._doubt, False
-        if appeal.act is Act.TRIP and not appeal.hard and (pool := await left_with_nobody(self._others)):
+        last = appeal.act is Act.TRIP and not appeal.hard and await leaves_nobody(self._others)
+        if last:
             appeal = replace(appeal, act=Act.ASK)
-            self._kept = f"the only usable server of {pool}"
         try:
             record = await self._home.store.breaker(self._home.capability, appeal)
         except Exception as error:  # noqa: BLE001  # whatever the store says, it is said again
@@ -178,7 +177,7 @@ class Accord:
         if record is None or record.word is Word.UNKNOWN:
             self._doubt = self._doubt or doubt
             return None
-        return record
+        return replace(record, word=Word.LAST) if last else record
 
     def _take(self, appeal: Appeal, record: Circuit) -> None:
         """Stand as the record does."""
@@ -186,11 +185,9 @@ class Accord:
         if appeal.act not in {Act.ASK, Act.PROBE} and breaker.findings:
             breaker.findings.pop(0)
         if record.word is Word.LAST:
-            self._kept = f"the only usable server of {self._home.capability}"
-        if self._kept:
-            event(logging.WARNING, "breaker kept closed", reason=f"{self._kept}: {appeal.reason}")
+            reason = f"the only usable server of a pool: {appeal.reason}"
+            event(logging.WARNING, "breaker kept closed", reason=reason)
             breaker.overruled(record, now)
-            self._kept = ""
         if record.generation != breaker.told:
             self._start_anew()
         breaker.follow(record, now)

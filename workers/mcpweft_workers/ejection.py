@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from mcpweft_workers.binding import Binding
 
 
-async def left_with_nobody(pools: Sequence[Binding]) -> str:
-    """Return the pool, of these that one worker serves, in which no other instance takes work; else "".
+async def leaves_nobody(pools: Sequence[Binding]) -> bool:
+    """Return whether no other instance takes work in one of these pools, which one worker serves.
 
     A pool that cannot be looked at counts as one with others: a bad server is not kept for that.
     """
     found = await asyncio.gather(*(_status(binding) for binding in pools))
-    for binding, status in zip(pools, found, strict=True):
-        if status is not None and not _others(status, binding.identity.instance):
-            return binding.capability
-    return ""
+    return any(
+        status is not None and not _others(status, binding.identity.instance)
+        for binding, status in zip(pools, found, strict=True)
+    )
 
 
 async def _status(binding: Binding) -> PoolStatus | None:
