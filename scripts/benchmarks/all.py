@@ -2,8 +2,8 @@
 
     scripts/bench all [NAME…] [--figures-only]
 
-About half an hour on an idle machine. Above stand docs/benchmarks/ and whoever publishes a version; below are
-the benchmarks. What it writes of their figures is what their JSON says, misses included.
+About an hour and a half on an idle machine. Above stand docs/benchmarks/ and whoever publishes a version;
+below are the benchmarks. What it writes of their figures is what their JSON says, misses included.
 """
 
 from __future__ import annotations

@@ -93,11 +93,26 @@ class Matrix:
             for s in self.strategies
         }
 
+    def worst_at_high(self, workloads: Sequence[str]) -> float | None:
+        """Return the highest p95 of predictive over round_robin's at a load of 0.85; None: not measured."""
+        if "predictive" not in self.strategies or HIGH not in self.loads:
+            return None
+        return max([self.ratio(w, HIGH, "predictive", "p95") for w in workloads], default=None)
+
+    def lost_throughput(self) -> float:
+        """Return the largest part of round_robin's throughput that any strategy loses."""
+        return max(
+            1 - self.ratio(w, load, s, "throughput")
+            for w in self.workloads
+            for load in self.loads
+            for s in self.strategies
+        )
+
     def gains(self) -> dict[str, float]:
         """Return which part of the ideal gains predictive has."""
         found: dict[str, float] = {}
         for (workload, load, part), (plain, held) in IDEAL.items():
-            if workload in self.workloads and load in self.loads:
+            if workload in self.workloads and load in self.loads and "predictive" in self.strategies:
                 gained = (
                     self.cell(workload, load, DEFAULT)[part] - self.cell(workload, load, "predictive")[part]
                 )
@@ -108,13 +123,9 @@ class Matrix:
 def judge(matrix: Matrix) -> dict[str, Any]:
     """Return the figures of the last line."""
     here = matrix.workloads
-    names = [(w, load, s) for w in here for load in LOADS for s in STRATEGIES]
     return {
         "predictive_gain": matrix.gains(),
-        "worst_at_85": max(
-            [matrix.ratio(w, HIGH, "predictive", "p95") for w in here if w in {"W1", "W2", "W3"}],
-            default=None,
-        ),
+        "worst_at_85": matrix.worst_at_high([w for w in here if w in {"W1", "W2", "W3"}]),
         "best_p95_gain": {
             strategy: max(1 - matrix.ratio(w, load, strategy, "p95") for load in LOADS)
             for strategy, w in MADE_FOR.items()
@@ -127,7 +138,7 @@ def judge(matrix: Matrix) -> dict[str, Any]:
             for w in here
             for load in LOADS
         },
-        "lost_throughput": max(1 - matrix.ratio(*name, "throughput") for name in names),
+        "lost_throughput": matrix.lost_throughput(),
     }
 
 

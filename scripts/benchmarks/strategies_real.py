@@ -30,7 +30,7 @@ from benchmarks.rig.harness import Rounds, summarise, turns
 from benchmarks.rig.measured import store_of
 from benchmarks.rig.report import Report, options, publish
 from benchmarks.rig.staffed import Staffed
-from benchmarks.strategies import HIGH, LEARNER, Matrix, arm_of, plot, table
+from benchmarks.strategies import LEARNER, Matrix, arm_of, plot, table
 from mcpweft_coordinator.strategy.choice import DEFAULT, STRATEGIES
 from simulation.workload import LOADS, WARM_UP, WORKLOADS, measure
 
@@ -91,17 +91,11 @@ def judge(matrix: Matrix, virtual: dict[str, dict[str, float]]) -> dict[str, Any
     """Return the figures of the last line."""
     names = [(w, load, s) for w in matrix.workloads for load in matrix.loads for s in matrix.strategies]
     over = summarise(matrix.cell(*name)["p95"] / virtual[arm_of(*name)]["p95"] for name in names)
-    predicts = "predictive" in matrix.strategies
     return {
-        "predictive_gain": matrix.gains() if predicts else {},
-        "worst_at_85": max(
-            [matrix.ratio(w, HIGH, "predictive", "p95") for w in matrix.workloads]
-            if predicts and HIGH in matrix.loads
-            else [],
-            default=None,
-        ),
+        "predictive_gain": matrix.gains(),
+        "worst_at_85": matrix.worst_at_high(matrix.workloads),
         "over_simulated": {"median": over.median, "low": over.low, "high": over.high},
-        "lost_throughput": max(1 - matrix.ratio(*name, "throughput") for name in names),
+        "lost_throughput": matrix.lost_throughput(),
         "misattributed": sum(of["misattributed"] for row in matrix.rounds for of in row.values()),
         "failed": sum(of["failed"] for row in matrix.rounds for of in row.values()),
     }

@@ -24,6 +24,7 @@ _SCRIPTS = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(_SCRIPTS), str(_SCRIPTS.parent / "tests")]
 
 from benchmarks.rig.blueprint import Blueprint, Labour  # noqa: E402  # servers get a bare environment
+from benchmarks.rig.server import reply  # noqa: E402  # as above
 from simulation.server import Server  # noqa: E402  # as above
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     from simulation.server import Answer
 
-ERA = "2026-07-28"
 EVERY_S = 1.0  # as often as the simulated coordinator looks
 TOOL = {
     "name": "work",
@@ -42,7 +42,6 @@ TOOL = {
     },
     "annotations": {"readOnlyHint": True},
 }
-_CACHE = {"ttlMs": 60_000, "cacheScope": "private"}
 
 
 class WallClock:
@@ -97,7 +96,7 @@ class Labourer:
         def done(_: Answer) -> None:
             meta = {} if self._load is None else {"_meta": {"mcpweft/load": {"cpu": self._load}}}
             text = [{"type": "text", "text": arguments["nonce"]}]
-            send(rid, {"content": text, "resultType": "complete", **meta})
+            write({"id": rid, "result": {"content": text, "resultType": "complete", **meta}})
 
         self._server.begin(done)
 
@@ -108,18 +107,8 @@ class Labourer:
             return
         if method == "tools/call":
             self.call(rid, message["params"]["arguments"])
-        elif method == "tools/list":
-            send(rid, {"tools": [TOOL], "resultType": "complete", **_CACHE})
-        elif method == "server/discover":
-            offer = {"supportedVersions": [ERA], "capabilities": {"tools": {}}, "resultType": "complete"}
-            send(rid, {**offer, **_CACHE})
         else:
-            write({"id": rid, "error": {"code": -32601, "message": "Method not found"}})
-
-
-def send(rid: Any, result: dict[str, Any]) -> None:
-    """Send a result."""
-    write({"id": rid, "result": result})
+            write({"id": rid, **reply(method, {}, TOOL)})
 
 
 def write(message: dict[str, Any]) -> None:

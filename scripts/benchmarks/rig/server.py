@@ -44,13 +44,13 @@ def fast(seconds: float) -> None:
         out.flush()
 
 
-def reply(method: str, params: dict[str, Any]) -> dict[str, Any]:
-    """Return the result or the error of one request."""
+def reply(method: str, params: dict[str, Any], tool: dict[str, Any] = TOOL) -> dict[str, Any]:
+    """Return the result or the error of one request to a server of one tool."""
     if method == "tools/call":
         text = params["arguments"]["text"]
         return {"result": {"content": [{"type": "text", "text": text}], "resultType": "complete"}}
     if method == "tools/list":
-        return {"result": {"tools": [TOOL], "resultType": "complete", **_CACHE}}
+        return {"result": {"tools": [tool], "resultType": "complete", **_CACHE}}
     if method == "server/discover":
         offer = {"supportedVersions": [ERA], "capabilities": {"tools": {}}, "resultType": "complete"}
         return {"result": {**offer, **_CACHE}}

@@ -23,9 +23,10 @@ from benchmarks.rig.blueprint import Blueprint
 from benchmarks.rig.harness import Figures, percentile
 from mcpweft import Client, McpweftError
 from mcpweft_coordinator.admin import Admin
+from waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
 _LABOUR = Path(__file__).parent / "labour.py"
 _PROGRAM = str(Path(sys.executable).parent / "mcpweft")
@@ -56,7 +57,7 @@ class Staffed:
         self._stack.push_async_callback(self._end)
         self._client = await self._stack.enter_async_context(Client(self._url, namespace=self._namespace))
         self._admin = await self._stack.enter_async_context(Admin(self._url, self._namespace))
-        await self._until(self._all_usable)
+        await until(self._all_usable, _START_S)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -83,13 +84,6 @@ class Staffed:
             )
         return "\n".join(parts)
 
-    async def _until(self, holds: Callable[[], Awaitable[bool]]) -> None:
-        end = time.monotonic() + _START_S
-        while not await holds():
-            if time.monotonic() > end:
-                raise RuntimeError(f"it did not come about: see {self._folder}")
-            await asyncio.sleep(0.1)
-
     async def _all_usable(self) -> bool:
         status = await self._client.status()
         usable = sum(worker.usable for pool in status.pools for worker in pool.workers)
@@ -98,7 +92,7 @@ class Staffed:
     async def use(self, strategy: str) -> None:
         """Have another strategy divide the work, from now on."""
         await self._admin.set_strategy(None, strategy)
-        await self._until(lambda: self._in_force(strategy))
+        await until(lambda: self._in_force(strategy), _START_S)
 
     async def _in_force(self, strategy: str) -> bool:
         return {pool.strategy for pool in (await self._client.status()).pools} == {strategy}
