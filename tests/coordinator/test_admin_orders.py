@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from beside import beside
 from launching import POOL
 from mcpweft_coordinator import admin as administration
 from mcpweft_coordinator.admin import Admin, CommandUnansweredError, NoCoordinatorError
@@ -42,12 +43,8 @@ async def served(store: Store, commands: Mapping[str, Handler], holder: str = "a
             Store(link, store.namespace), store.link.url, f"coordinator.{holder}", random.Random(1),
             schedule=NEVER, commands=commands,
         )  # fmt: skip
-        task = asyncio.create_task(one.run())
-        try:
+        async with beside(one.run()):
             yield
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
+from beside import beside
 from mcpweft_coordinator.dealer import Dealer
 from mcpweft_schemas.config import StrategyConfig
 from mcpweft_schemas.event import Kind
@@ -22,20 +21,14 @@ from waiting import until
 from workbench import POOL, SERVERS, Bench
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
-    from pathlib import Path
+    from collections.abc import AsyncGenerator
+
+    import pytest
 
     from mcpweft_schemas.event import Event
     from mcpweft_workers.worker import Worker
 
 FAST_MS, SLOW_MS, APART_S = 20, 400, 0.06
-
-
-@pytest.fixture
-async def bench(store_url: str, namespace: str, tmp_path: Path) -> AsyncIterator[Bench]:
-    bench = Bench(store_url, namespace, tmp_path)
-    yield bench
-    await bench.close()
 
 
 class Desk:
@@ -55,12 +48,8 @@ class Desk:
 async def dealing(bench: Bench, **strategy: Any) -> AsyncGenerator[Desk]:
     """A dealer at work."""
     desk = Desk(bench, StrategyConfig.model_validate(strategy))
-    running = asyncio.create_task(desk.dealer.run())
-    try:
+    async with beside(desk.dealer.run()):
         yield desk
-    finally:
-        running.cancel()
-        await asyncio.wait({running})
 
 
 async def shares(bench: Bench) -> dict[str, Share]:

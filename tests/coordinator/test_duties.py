@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from beside import beside
 from mcpweft_coordinator.admin import Admin
 from mcpweft_coordinator.duties import Duties, control_of, queue_of
 from mcpweft_schemas.connect import Link
@@ -33,12 +33,8 @@ async def duties(
             Store(link, store.namespace), store.link.url, holder, random.Random(1), schedule=schedule,
             on_tick=told,
         )  # fmt: skip
-        task = asyncio.create_task(one.run())
-        try:
+        async with beside(one.run()):
             yield
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
 
 
 async def test_a_tick_runs_once_in_a_fleet_of_three(store: Store, pool: Pool) -> None:

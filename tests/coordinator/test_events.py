@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import random
 import signal
@@ -10,6 +9,7 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from beside import beside
 from launching import config_of
 from mcpweft_coordinator.coordinator import Coordinator, coordinator_id
 from mcpweft_schemas.event import Event, Kind, Who
@@ -33,12 +33,8 @@ async def told(store: Store, kind: Kind) -> list[Event]:
 async def coordinating(store: Store, *, dead_ttl: str = "7d") -> AsyncGenerator[Coordinator]:
     config = config_of(queue={"dead_ttl": dead_ttl})
     made = Coordinator(store, config, holder=coordinator_id(), clock=time.monotonic, rng=random.Random(5))
-    task = asyncio.create_task(made.run())
-    try:
+    async with beside(made.run()):
         yield made
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
 
 
 async def test_a_coordinator_tells_that_it_leads_and_that_it_does_no_longer(store: Store) -> None:

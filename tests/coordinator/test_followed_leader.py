@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from beside import beside
 from leaders import Process, coordinator
 from mcpweft_coordinator.wanted import read_all
 from mcpweft_schemas.life import State
@@ -115,12 +116,8 @@ async def beating(pool: Pool, *readers: Reader) -> AsyncGenerator[None]:
                 await pool.store.beat(pool.capability, reader, 60_000, b"load")
             await asyncio.sleep(0.1)
 
-    task = asyncio.create_task(beat())
-    try:
+    async with beside(beat()):
         yield
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
 
 
 async def at_work(pool: Pool, worker: str) -> tuple[Reader, Delivery]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import sys
 import time
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from beside import beside
 from launching import POOL, Launchers, config_of
 from mcpweft_coordinator.coordinator import Coordinator, coordinator_id
 from mcpweft_coordinator.launcher import Launcher, Pace, worker_argv, worker_environment
@@ -23,7 +23,7 @@ from waiting import until
 from workbench import SERVERS, Bench
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator
     from pathlib import Path
 
     from launching import Running
@@ -90,13 +90,6 @@ async def test_an_exclusive_server_that_scales_runs_where_its_lease_is(
 # -- with real workers -------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-async def bench(store_url: str, namespace: str, tmp_path: Path) -> AsyncIterator[Bench]:
-    bench = Bench(store_url, namespace, tmp_path)
-    yield bench
-    await bench.close()
-
-
 @asynccontextmanager
 async def fabric(bench: Bench, config: Config, tmp_path: Path) -> AsyncGenerator[Coordinator]:
     """A coordinator with a launcher of real workers, as `mcpweft up` has it."""
@@ -108,12 +101,8 @@ async def fabric(bench: Bench, config: Config, tmp_path: Path) -> AsyncGenerator
     )  # fmt: skip
     made = Coordinator(bench.store, config, holder=holder, clock=time.monotonic, rng=rng, launcher=launcher)
     await made.registrar.declare()
-    running = asyncio.create_task(made.run())
-    try:
+    async with beside(made.run()):
         yield made
-    finally:
-        running.cancel()
-        await asyncio.wait({running})
 
 
 def written(bench: Bench, tmp_path: Path, **server: Any) -> Config:
@@ -170,8 +159,7 @@ async def test_a_worker_that_is_drained_ends_its_calls_however_long_and_hands_no
         environ=worker_environment(bench.url, bench.namespace), clock=time.monotonic, rng=random.Random(5),
         pace=Pace(tend=0.02, look=0.1, look_asleep=0.05),
     )  # fmt: skip
-    running = asyncio.create_task(launcher.run())
-    try:
+    async with beside(launcher.run()):
         await want(bench.store, 1)
         await until(lambda: launcher.views()[0].up == 1)
         long = await bench.enqueue("sleep", {"ms": 1500})
@@ -184,9 +172,6 @@ async def test_a_worker_that_is_drained_ends_its_calls_however_long_and_hands_no
         assert (await bench.outcome(long)).code is Code.OK
         await want(bench.store, 1)
         assert (await bench.outcome(late)).code is Code.OK
-    finally:
-        running.cancel()
-        await asyncio.wait({running})
 
 
 async def _is_running(bench: Bench, request_id: str) -> bool:

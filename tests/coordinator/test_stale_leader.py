@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from beside import beside
 from mcpweft_coordinator.coordinator import Coordinator, coordinator_id
 from mcpweft_coordinator.wanted import read_all
 from mcpweft_schemas.connect import Link
@@ -22,17 +23,9 @@ from workbench import POOL, Bench
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
-    from pathlib import Path
 
 QUICK = {"lease": 0.3, "sweep": 0.05}
 DEAD_AFTER_S = 0.5
-
-
-@pytest.fixture
-async def bench(store_url: str, namespace: str, tmp_path: Path) -> AsyncIterator[Bench]:
-    bench = Bench(store_url, namespace, tmp_path)
-    yield bench
-    await bench.close()
 
 
 @pytest.fixture
@@ -55,12 +48,8 @@ async def candidate(
             Store(link, bench.namespace), config, holder=coordinator_id(), clock=time.monotonic,
             rng=random.Random(least),
         )  # fmt: skip
-        running = asyncio.create_task(made.run())
-        try:
+        async with beside(made.run()):
             yield made
-        finally:
-            running.cancel()
-            await asyncio.wait({running})
 
 
 async def wanted(bench: Bench) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from beside import beside
 from mcpweft_coordinator.charter import Charter
 from mcpweft_coordinator.receipt import Command
 from mcpweft_coordinator.secretary import Secretary
@@ -44,12 +45,8 @@ class Office:
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        task = asyncio.create_task(self.steward.run())
-        try:
+        async with beside(self.steward.run()):
             yield
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
 
 
 async def set_bound(office: Office, bound: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from beside import beside
 from leaders import coordinator
 from mcpweft_schemas.connect import Link
 from mcpweft_schemas.store import Store
@@ -30,12 +31,8 @@ async def follower(store: Store) -> AsyncGenerator[Sweeper]:
             Store(link, store.namespace), "coordinator.follower", Policy(), clock=time.monotonic,
             rng=random.Random(5),
         )  # fmt: skip
-        task = asyncio.create_task(sweeper.run())
-        try:
+        async with beside(sweeper.run()):
             yield sweeper
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
 
 
 async def sealed(pool: Pool, epoch: int) -> bool:

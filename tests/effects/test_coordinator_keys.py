@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import realredis
+from beside import beside
 from mcpweft_coordinator.command import Where, resolve
 from mcpweft_coordinator.coordinator import Coordinator, coordinator_id
 from mcpweft_coordinator.duties import queue_of
@@ -35,13 +36,9 @@ async def leading(
         bench.store, config or bench.config(coordinator=coordinator), holder=coordinator_id(),
         clock=time.monotonic, rng=random.Random(5),
     )  # fmt: skip
-    running = asyncio.create_task(made.run())
-    try:
+    async with beside(made.run()):
         await until(lambda: made.sweeper.figures.leading)
         yield made
-    finally:
-        running.cancel()
-        await asyncio.wait({running})
 
 
 async def lease_left(bench: Bench) -> int:
@@ -79,12 +76,8 @@ async def process_like(bench: Bench) -> AsyncGenerator[None]:
     """What `mcpweft coordinator` runs once it has read the file in the working directory."""
     options = resolve(Where())
     assert options.place.url == bench.url
-    running = asyncio.create_task(_run(options, coordinator_id(), launch=False))
-    try:
+    async with beside(_run(options, coordinator_id(), launch=False)):
         yield
-    finally:
-        running.cancel()
-        await asyncio.wait({running})
 
 
 async def test_scheduled_duties_run_on_the_control_store(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 from contextlib import asynccontextmanager
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from beside import beside
 from mcpweft_coordinator.coordinator import Coordinator, coordinator_id
 from mcpweft_coordinator.wanted import Wanted
 from mcpweft_schemas import wire
@@ -41,13 +41,9 @@ async def scaling(
     made = Coordinator(
         bench.store, config, holder=coordinator_id(), clock=time.monotonic, rng=random.Random(5)
     )
-    running = asyncio.create_task(made.run())
-    try:
+    async with beside(made.run()):
         await until(lambda: "echo" in made.scaler.wanted and made.sweeper.figures.leading)
         yield made
-    finally:
-        running.cancel()
-        await asyncio.wait({running})
 
 
 def wanted(made: Coordinator) -> int:

@@ -9,6 +9,7 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from beside import beside
 from mcpweft_coordinator.coordinator import Coordinator, coordinator_id
 from standin import stand_in
 from waiting import until
@@ -30,12 +31,8 @@ async def leading(bench: Bench, **strategy: Any) -> AsyncGenerator[None]:
     made = Coordinator(
         bench.store, config, holder=coordinator_id(), clock=time.monotonic, rng=random.Random(5)
     )
-    running = asyncio.create_task(made.run())
-    try:
+    async with beside(made.run()):
         yield
-    finally:
-        running.cancel()
-        await asyncio.wait({running})
 
 
 async def in_force(bench: Bench) -> dict[str, str | None]:

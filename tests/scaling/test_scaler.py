@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import realredis
+from beside import beside
 from mcpweft_coordinator.coordinator import Coordinator, coordinator_id
 from mcpweft_coordinator.scaler import TTL_MS
 from mcpweft_coordinator.wanted import Wanted, read_all
@@ -44,13 +45,9 @@ def config_of(**server: Any) -> Config:
 async def coordinating(store: Store, config: Config) -> AsyncGenerator[Coordinator]:
     """A coordinator without a launcher."""
     made = Coordinator(store, config, holder=coordinator_id(), clock=time.monotonic, rng=random.Random(5))
-    running = asyncio.create_task(made.run())
-    try:
+    async with beside(made.run()):
         await until(lambda: "echo" in made.scaler.wanted)
         yield made
-    finally:
-        running.cancel()
-        await asyncio.wait({running})
 
 
 async def scalings(store: Store) -> list[Event]:

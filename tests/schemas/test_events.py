@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import realredis
+from beside import beside
 from mcpweft_schemas.connect import Link
 from mcpweft_schemas.event import LONGEST, Event, Kind, Who
 from mcpweft_schemas.herald import Herald
@@ -35,12 +35,8 @@ async def store_on(url: str, namespace: str) -> AsyncGenerator[Store]:
 
 @asynccontextmanager
 async def at_work(herald: Herald) -> AsyncGenerator[None]:
-    task = asyncio.create_task(herald.run())
-    try:
+    async with beside(herald.run()):
         yield
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
 
 
 async def test_an_event_is_read_as_it_was_told(store_url: str, namespace: str) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from beside import beside
 from mcpweft_schemas import rescue
 from mcpweft_schemas.connect import Link
 from mcpweft_schemas.errors import FabricError
@@ -97,12 +98,8 @@ async def beating(pool: Pool, reader: Reader, every: float = 0.1) -> AsyncGenera
                 await pool.store.beat(pool.capability, reader, 60_000, b"load")
             await asyncio.sleep(every)
 
-    task = asyncio.create_task(beat())
-    try:
+    async with beside(beat()):
         yield
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
 
 
 async def epoch_of(pool: Pool) -> int:
