@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from mcpweft.handle import Handle
     from mcpweft.inquiry import Inquiry
     from mcpweft.mapping import Mapped
+    from mcpweft.rag import RagClient, SyncRagClient
     from mcpweft.result import (
         AudioBlock,
         Block,
@@ -76,6 +77,7 @@ _FROM = {
         "AudioBlock", "Block", "ImageBlock", "Progress", "ResourceBlock", "ResourceLink", "Result",
         "TextBlock", "UnknownBlock",
     ),
+    "mcpweft.rag": ("RagClient", "SyncRagClient"),
     "mcpweft.sync": ("SyncClient",),
     "mcpweft.terms": ("CallOptions", "Duration", "Priority"),
     "mcpweft.errors": (
@@ -126,6 +128,7 @@ __all__ = [
     "Priority",
     "Progress",
     "QueueFullError",
+    "RagClient",
     "RequestCancelledError",
     "RequestTimeoutError",
     "ResourceBlock",
@@ -140,6 +143,7 @@ __all__ = [
     "StoreLostError",
     "SyncClient",
     "SyncHandle",
+    "SyncRagClient",
     "TextBlock",
     "Times",
     "Tool",
