@@ -12,10 +12,10 @@ from __future__ import annotations
 import csv
 import importlib
 import json
-import signal
 import os
 import platform
 import shlex
+import signal
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from dataclasses import dataclass, field
