@@ -57,7 +57,9 @@ class Answer:
     def failure_of(cls, failure: Failure, executed: Executed | str | None, delay: Duration) -> Self:
         """Return a failure. Raises InvalidConfigError for what the client never raises."""
         code, error = _read_failure(failure)
-        ran = error.executed if error is not None and executed is None else executed
+        ran = executed
+        if ran is None and error is not None and code is not Code.TOOL_ERROR:  # a tool that failed has run
+            ran = error.executed
         return cls(
             error=error,
             code=code,

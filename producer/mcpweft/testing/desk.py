@@ -17,7 +17,16 @@ from mcpweft.desk import _closing, _kept, _pool_of  # the real words
 from mcpweft.refusal import refusal, unknown_capability
 from mcpweft.testing.answer import Answer, Script
 from mcpweft.testing.call import Call, Calls
-from mcpweft.testing.reply import Said, fresh, refused, said_failure, said_misfit, said_no_tool, said_value
+from mcpweft.testing.reply import (
+    Said,
+    fresh,
+    refused,
+    said_cut_off,
+    said_failure,
+    said_misfit,
+    said_no_tool,
+    said_value,
+)
 from mcpweft.testing.request import Request
 from mcpweft.testing.shelf import Shelf
 from mcpweft_schemas.answer import Standing
@@ -207,7 +216,7 @@ class FakeDesk:
                 said = await self._said(request)
         except TimeoutError as error:
             if limit.expired():
-                said = Said(Code.TIMEOUT, Executed.MAYBE if request.started_ms else Executed.NO)
+                said = said_cut_off(submission, Code.TIMEOUT, began=bool(request.started_ms))
             else:
                 said = Said(Code.TOOL_ERROR, error=error)
         except Exception as error:  # noqa: BLE001  # a callable's own: it is raised to whoever asks
@@ -241,8 +250,8 @@ class FakeDesk:
 
     def _cancel(self, request: Request) -> None:
         request.stop()
-        ran = Executed.MAYBE if request.started_ms else Executed.NO
-        self._end(request, Said(Code.CANCELLED, ran))
+        began = bool(request.started_ms)
+        self._end(request, said_cut_off(request.submission, Code.CANCELLED, began=began))
 
     def _end(self, request: Request, said: Said) -> None:
         request.end(said)

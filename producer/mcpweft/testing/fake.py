@@ -11,6 +11,7 @@ say: this module must never judge either.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import itertools
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -110,8 +111,9 @@ class FakeClient(Told, Client):
         """Whether it counts as open, in whatever loop uses it."""
         self._syncs: list[FakeSyncClient] = []
 
-    def __call__(self, *_: object, **__: object) -> FakeClient:
-        """Return another client of the same fake, to be opened by whoever asked for it."""
+    def __call__(self, *given: object, **named: object) -> FakeClient:
+        """Return another client of the same fake, to be opened by whoever asked. Takes what Client takes."""
+        inspect.signature(Client).bind(*given, **named)
         return FakeClient(self._stage)
 
     def sync(self) -> FakeSyncClient:
@@ -201,8 +203,9 @@ class FakeSyncClient(Told, SyncClient):
         self._stage = fake._stage  # noqa: SLF001  # the same fake
         self._client = fake()
 
-    def __call__(self, *_: object, **__: object) -> FakeSyncClient:
-        """Return another client of the same fake."""
+    def __call__(self, *given: object, **named: object) -> FakeSyncClient:
+        """Return another client of the same fake. Takes what SyncClient takes."""
+        inspect.signature(SyncClient).bind(*given, **named)
         return self._fake.sync()
 
 

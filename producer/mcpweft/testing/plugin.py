@@ -44,7 +44,7 @@ def mcpweft_store_url() -> Iterator[str]:
 
 @pytest.fixture
 def mcpweft_fabric(mcpweft_store_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fabric]:
-    """Give a fabric in this process: `async with mcpweft_fabric(server, capability="…") as client: …`."""
+    """Give a fabric in this process, for `async with` and `with`. See docs/testing.md."""
     from mcpweft.testing.fabric import Fabric  # noqa: PLC0415  # loaded when it is used
 
     with Fabric(mcpweft_store_url) as fabric:

@@ -50,6 +50,9 @@ _RAN = {
 """Whether a tool has run by the time that it ends so; else it has not."""
 
 
+_LATE = "ATTEMPT_TIMEOUT"
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
     """How a request ended, in a worker's words."""
@@ -92,8 +95,16 @@ def said_failure(answer: Answer, tool: str) -> Said:
         text = error.what if error is not None else "it was told to fail"
         block = {"type": "text", "text": text}
         return Said(code, ran, wire.pack_answer([block], None, is_error=True))
-    cause = "QUEUE_TIMEOUT" if code is Code.TIMEOUT and ran is Executed.NO else str(code)
-    return Said(code, ran, cause=cause, error=error)
+    late = "QUEUE_TIMEOUT" if ran is Executed.NO else _LATE
+    return Said(code, ran, cause=late if code is Code.TIMEOUT else "", error=error)
+
+
+def said_cut_off(submission: Submission, code: Code, *, began: bool) -> Said:
+    """Return how a request ends that is cut off: one that began and may not run twice, as unknown."""
+    if not began:
+        return Said(code, Executed.NO)
+    cause = _LATE if code is Code.TIMEOUT else str(code)
+    return Said(code if submission.safe else Code.OUTCOME_UNKNOWN, Executed.MAYBE, cause=cause)
 
 
 def said_no_tool(tool: str, known: Sequence[str]) -> Said:
@@ -152,9 +163,8 @@ def fresh(error: BaseException, reply: Reply | None = None) -> BaseException:
 def reply_of(request_id: str, said: Said, times: tuple[int, int, int], service_ms: float | None) -> Reply:
     """Return the outcome as it travels. `times`: accepted, started (0 where it never was) and ended, ms."""
     accepted, started, ended = times
-    log = (
-        (Attempt(SERVER, WORKER, str(said.code), said.executed, started, ended - started),) if started else ()
-    )
+    cause = said.cause or str(said.code)
+    log = (Attempt(SERVER, WORKER, cause, said.executed, started, ended - started),) if started else ()
     return Reply(
         id=request_id,
         kind="outcome",
@@ -162,7 +172,7 @@ def reply_of(request_id: str, said: Said, times: tuple[int, int, int], service_m
         body=said.body,
         code=said.code,
         executed=said.executed,
-        cause=said.cause or str(said.code),
+        cause=cause,
         server=SERVER if started else "",
         worker=WORKER if started else "",
         accepted_ms=accepted,
