@@ -20,7 +20,7 @@ from contextlib import suppress
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from mcpweft_schemas.config import Config
+from mcpweft_schemas.config import load_config
 from mcpweft_schemas.errors import InvalidConfigError
 from mcpweft_workers.entry import WorkerOptions, plan_of
 from mcpweft_workers.inprocess import find
@@ -61,16 +61,16 @@ class Lodger:
 
         """
         self._module = ""
-        app = server if isinstance(server, str) else self._housed(server)
-        _check(app, server)
-        config = Config.model_validate(
-            {
-                **sections,
-                "namespace": namespace,
-                "servers": {capability: {"capabilities": [capability], **settings, "app": app}},
-            }
-        )
-        self._plan = plan_of(WorkerOptions(config=config, store_url=store_url, server=capability))
+        try:
+            app = server if isinstance(server, str) else self._housed(server)
+            _check(app, server)
+            said = {"capabilities": [capability], **settings, "app": app}
+            overrides = {**sections, "namespace": namespace, "servers": {capability: said}}
+            config = load_config(None, overrides, {})  # nothing of the process's own surroundings
+            self._plan = plan_of(WorkerOptions(config=config, store_url=store_url, server=capability))
+        except BaseException:
+            sys.modules.pop(self._module, None)
+            raise
         self._worker: Worker | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._begun = threading.Event()

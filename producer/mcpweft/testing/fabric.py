@@ -32,7 +32,7 @@ EXTRA = "testing"
 
 _LODGER = "mcpweft_workers.lodger"
 _STEP_S = 0.005
-_UP_WITHIN_S = 20.0
+_UP_WITHIN_S = 15.0
 _GRACE_S = 0.5  # for what a test left running
 
 
