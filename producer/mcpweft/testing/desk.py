@@ -38,7 +38,7 @@ from mcpweft_schemas.wire import DURABLE, STORED, Accepted
 from mcpweft_schemas.word import Word
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Mapping
 
     from mcpweft.terms import Listener
     from mcpweft.testing.call import Way
@@ -58,9 +58,13 @@ class Stage:
         self.keys: dict[tuple[str, str], str] = {}
         """(capability, digest of the idempotency key) → the request that has it."""
         self.shelf = Shelf(self.script, self.requests)
+        self.closers: list[Callable[[], None]] = []
+        """What is to be closed at the end: threads of SyncClients."""
 
     def end(self) -> None:
-        """Stop what still runs; the loop that it is of sees to the rest."""
+        """Close what is to be closed, and stop what still runs; the loop that it is of sees to the rest."""
+        for close in self.closers:
+            close()
         for request in self.requests.values():
             request.stop()
 
@@ -154,7 +158,7 @@ class FakeDesk:
         stage, key = self._stage, (capability, submission.key)
         arguments: dict[str, Any] = unpack_map(submission.body)["arguments"]
         held = stage.requests.get(stage.keys.get(key, "")) if submission.key else None
-        way, options = ASKED.get()
+        way, options = ASKED.get(("call", {}))
         stage.calls.add(
             Call(capability, submission.tool, arguments, options, way, held.id if held else submission.id)
         )

@@ -109,7 +109,6 @@ class FakeClient(Told, Client):
         self._stage = stage or Stage()
         self._lent = stage is None
         """Whether it counts as open, in whatever loop uses it."""
-        self._syncs: list[FakeSyncClient] = []
 
     def __call__(self, *given: object, **named: object) -> FakeClient:
         """Return another client of the same fake, to be opened by whoever asked. Takes what Client takes."""
@@ -118,14 +117,10 @@ class FakeClient(Told, Client):
 
     def sync(self) -> FakeSyncClient:
         """Return a SyncClient of the same fake. It ends with the test."""
-        made = FakeSyncClient(self)
-        self._syncs.append(made)
-        return made
+        return FakeSyncClient(self)
 
     def end(self) -> None:
         """Close the SyncClients, and stop what still runs."""
-        for made in self._syncs:
-            made.close()
         self._stage.end()
 
     async def open(self) -> Self:
@@ -202,6 +197,7 @@ class FakeSyncClient(Told, SyncClient):
         self._fake = fake
         self._stage = fake._stage  # noqa: SLF001  # the same fake
         self._client = fake()
+        self._stage.closers.append(self.close)
 
     def __call__(self, *given: object, **named: object) -> FakeSyncClient:
         """Return another client of the same fake. Takes what SyncClient takes."""
