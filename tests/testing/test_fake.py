@@ -320,6 +320,26 @@ def test_the_sync_twin_shares_answers_and_calls(
     assert mcpweft_fake_sync.status().pools[0].done == 4
 
 
+async def test_a_request_is_followed_and_ended_from_another_loop(
+    mcpweft_fake: FakeClient, mcpweft_fake_sync: FakeSyncClient
+) -> None:
+    runs: list[str] = []
+
+    async def hang(query: str) -> None:
+        runs.append(query)
+        await asyncio.Event().wait()
+
+    mcpweft_fake.returns("search.find", hang)
+    handle = await mcpweft_fake.submit("search.find", {"query": "tea"}, idempotent=True)
+    ending = asyncio.create_task(handle.wait())
+    assert not await asyncio.to_thread(mcpweft_fake_sync.wait, handle.id, 0.02)
+    assert await asyncio.to_thread(mcpweft_fake_sync.cancel, handle.id)
+    assert await ending
+    with pytest.raises(errors.RequestCancelledError):
+        await handle.result()
+    assert runs == ["tea"]
+
+
 def test_it_takes_the_place_of_the_class(mcpweft_fake: FakeClient, mcpweft_fake_sync: FakeSyncClient) -> None:
     mcpweft_fake.returns("search.find", 1)
 

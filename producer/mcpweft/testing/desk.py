@@ -259,8 +259,9 @@ class FakeDesk:
 
     def _end(self, request: Request, said: Said) -> None:
         request.end(said)
-        if said.executed is Executed.NO and request.submission.key:  # what never ran frees its key
-            self._stage.keys.pop((request.capability, request.submission.key), None)
+        keys, key = self._stage.keys, (request.capability, request.submission.key)
+        if said.executed is Executed.NO and keys.get(key) == request.id:  # what never ran frees its key
+            del keys[key]
 
 
 def _hint(name: str) -> str:

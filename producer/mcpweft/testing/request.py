@@ -62,7 +62,7 @@ class Request:
         self.task: asyncio.Task[None] | None = None
         self.listeners: list[Listener] = []
         self._newest: Progress | None = None
-        self._over: asyncio.Future[None] | None = None
+        self._over: list[asyncio.Future[None]] = []
 
     @property
     def state(self) -> State:
@@ -73,40 +73,39 @@ class Request:
 
     @property
     def over(self) -> asyncio.Future[None]:
-        """Resolved when it has ended; one for each event loop that it lives through."""
+        """Resolved when it has ended; one for each event loop that waits for it."""
         loop = asyncio.get_running_loop()
-        if self._over is None or self._over.get_loop() is not loop:
-            self._over = loop.create_future()
-        if self.reply is not None and not self._over.done():
-            self._over.set_result(None)
-        return self._over
+        mine = next((future for future in self._over if future.get_loop() is loop), None)
+        if mine is None:
+            mine = loop.create_future()
+            self._over.append(mine)
+        return mine
 
     @property
     def under_way(self) -> bool:
-        """Whether this loop's task is at it."""
-        return (
-            self.task is not None
-            and not self.task.done()
-            and self.task.get_loop() is asyncio.get_running_loop()
-        )
+        """Whether a task is at it, in a loop that runs."""
+        return self.task is not None and not self.task.done() and self.task.get_loop().is_running()
 
     def stop(self) -> None:
-        """Stop its task, if it has one that runs."""
+        """Stop its task, if it has one that runs, from whatever loop."""
         if self.task is not None and not self.task.done() and not self.task.get_loop().is_closed():
-            self.task.cancel()
+            self.task.get_loop().call_soon_threadsafe(self.task.cancel)
 
     def begin(self) -> None:
         """Count it as taken by the worker."""
         self.started_ms, self.began = now_ms(), time.perf_counter()
 
     def end(self, said: Said) -> None:
-        """End it, unless it has ended."""
-        if self.reply is None:
-            took = (time.perf_counter() - self.began) * 1000 if self.started_ms else None
-            self.error = said.error
-            times = self.accepted_ms, self.started_ms, now_ms()
-            self.reply = reply_of(self.id, said, times, took)
-        _ = self.over  # which resolves it for all that wait
+        """End it, unless it has ended, and tell all that wait, in their own loops."""
+        if self.reply is not None:
+            return
+        took = (time.perf_counter() - self.began) * 1000 if self.started_ms else None
+        self.error = said.error
+        times = self.accepted_ms, self.started_ms, now_ms()
+        self.reply = reply_of(self.id, said, times, took)
+        for future in self._over:
+            if not future.get_loop().is_closed():
+                future.get_loop().call_soon_threadsafe(_resolve, future)
 
     def tell(self, progress: Progress) -> None:
         """Tell all that listen how far it is."""
@@ -127,6 +126,11 @@ class Request:
             yield
         finally:
             self.listeners.remove(listener)
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _pass_on(listener: Listener, progress: Progress) -> None:
