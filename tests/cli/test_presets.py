@@ -1,4 +1,4 @@
-"""`init --preset` and `check --production`: from a purpose to a file, from a file to what is to be changed."""
+"""`init --preset` and `check --production`: from a purpose to a file, from a file to what is amiss."""
 
 from __future__ import annotations
 
