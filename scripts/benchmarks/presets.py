@@ -10,9 +10,9 @@ a preset states how many that may be. Calls come at random (Poisson), at the mos
 By default a look of some seconds at each, once; `--full` measures 20 s, three times, after one that warms up.
 
 presets     a row each: `qps` that is stated; `in_time`, answered a second within twice the service time;
-            `rate`, answered a second at all; p50, p95 and p99 from when a call was due; `failed`; `workers` at the end; `ceiling`, what is
-            reached with half as many calls again under way, 1.5 times `qps` at best; `reached`, whether
-            99 of 100 calls of every round were in time and none failed
+            `rate`, answered a second at all; p50, p95 and p99 from when a call was due; `failed`; `workers`
+            at the end; `ceiling`, what is reached with half as many calls again under way, 1.5 times `qps` at
+            best; `reached`, whether 99 of 100 calls of every round were in time and none failed
 reached     the lowest `in_time` of any preset, as a part of what it states
 """
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 PROGRAM = str(Path(sys.executable).parent / "mcpweft")
 ENOUGH = 0.99
 FULL_ROUNDS, FULL_S = 3, 20.0
+SETTLE_S = 5.0  # a spare worker loads its libraries meanwhile
 
 
 def measure(store: MeasuredStore, preset: Preset, seconds: float) -> Figures:
@@ -56,7 +57,7 @@ def measure(store: MeasuredStore, preset: Preset, seconds: float) -> Figures:
         stack.enter_context(Background(fabric, log=log))
         orders = module("rig.arrivals", config, "bench.echo", "--workers", preset.size.least)
         party = stack.enter_context(Party(orders))
-        settle = 2.0 + 2 * load.service_time
+        settle = SETTLE_S + 2 * load.service_time
         came = party.ask(
             "arrive",
             rate=load.most_qps,
@@ -68,7 +69,7 @@ def measure(store: MeasuredStore, preset: Preset, seconds: float) -> Figures:
         for why in came.pop("why"):
             print(f"{preset.name}: {why}", flush=True)
         under_way = math.ceil(1.5 * load.most_qps * load.service_time)
-        most = party.ask("load", in_flight=under_way, seconds=seconds, settle=settle)
+        most = party.ask("load", in_flight=under_way, seconds=seconds, settle=2 * load.service_time)
         return {**came, **party.ask("workers"), "ceiling": most["rate"]}
 
 

@@ -36,7 +36,7 @@ class Arrivals:
     async def arrive(
         self, *, rate: float, seconds: float, settle: float, in_time: float, seed: str
     ) -> Answer:
-        """Let calls come for `settle` + `seconds`, and tell of those that are due in the latter.
+        """Let calls come for `settle` at half the rate, then for `seconds` at all of it; tell of the latter.
 
         The moments are those of a Poisson process that is known to have had so many arrivals: uniform, in
         order. Returns, each a second, `in_time`: those answered within so many seconds of when they were due,
@@ -46,8 +46,8 @@ class Arrivals:
         rng = random.Random(seed)  # noqa: S311  # arrivals, the same for each strategy
         dues = sorted(
             start + rng.random() * length
-            for start, length in ((0.0, settle), (settle, seconds))
-            for _ in range(round(rate * length))
+            for start, length, part in ((0.0, settle, 0.5), (settle, seconds, 1.0))
+            for _ in range(round(part * rate * length))
         )
         began = time.perf_counter()
         took: list[float] = []
