@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -161,6 +162,21 @@ def test_every_finding_has_a_reason_and_says_what_to_write() -> None:
             assert "None" not in each.reason + each.suggestion
 
 
+@given(st.floats(0.1, 1000), st.integers(1, 5))
+def test_what_is_suggested_for_attempts_that_do_not_fit_makes_them_fit(span: float, attempts: int) -> None:
+    change = merged(
+        search(tool_timeouts={"index": span}), {"call": {"max_attempts": attempts, "timeout": "200s"}}
+    )
+    config = Config.model_validate(merged(WELL, change))
+    for each in validate(config, Purpose.TESTING).errors:
+        if each.key != "call.max_attempts":
+            timeout, *less = re.findall(r'"(.+?)"', each.suggestion)
+            mended = [{"call": {"timeout": timeout}}, *(search(tool_timeouts={"index": one}) for one in less)]
+            for mend in mended:
+                again = Config.model_validate(merged(merged(WELL, change), mend))
+                assert each.key not in {one.key for one in validate(again, Purpose.TESTING).errors}
+
+
 def test_away_from_production_a_configuration_must_only_hold_together() -> None:
     alone = Config.model_validate({"servers": {"one": {"command": "x"}}})
     slow = Config.model_validate({"servers": {"one": {"command": "x", "attempt_timeout": "10m"}}})
@@ -182,6 +198,7 @@ SECRETS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "an argument in one word": (search(args=["--token=k"]), ["servers.search.args"]),
     "an argument with a variable": (search(args=["--token=${T}"]), []),
     "an argument that is a path": (search(args=["--root", "/srv"]), []),
+    "what is no URL": (search(env={"PATTERN": "http://[a"}), []),
     "a flag that only sounds so": (search(args=["--auth", "--verbose"]), []),
     "a key in a query": (search(url="https://x.example.com/mcp?api_key=k"), ["servers.search.url"]),
 }

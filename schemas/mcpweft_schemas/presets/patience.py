@@ -39,7 +39,7 @@ def summed(subject: Subject) -> Iterator[Finding]:
         need = span * call.max_attempts + pauses
         if need >= call.timeout:
             most = (call.timeout - pauses) / call.max_attempts
-            mend = f', or at most "{say(math.floor(most * 10) / 10)}" there' if most > 1 else ""
+            mend = f', or at most "{say(math.ceil(most * 10 - 1) / 10)}" there' if most > 1 else ""
             yield error(
                 where,
                 f"{call.max_attempts} attempts of {say(span)} and {say(pauses)} of pauses need {say(need)}, "

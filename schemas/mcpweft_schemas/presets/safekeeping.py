@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from mcpweft_schemas.config import Durability, Eviction
 from mcpweft_schemas.presets.finding import error, key, recommendation, warning
@@ -79,7 +79,7 @@ def travelling(subject: Subject) -> Iterator[Finding]:
     """Find secrets that would travel in the clear."""
     for where, url in (("redis.url", subject.config.redis.url),
                        ("coordinator.control_url", subject.config.coordinator.control_url)):  # fmt: skip
-        parts = urlsplit(url or "")
+        parts = _parts(url or "")
         if parts.scheme in {"redis", "redis+cluster", "redis+sentinel"} and _away(parts.hostname):
             yield warning(
                 where,
@@ -87,7 +87,7 @@ def travelling(subject: Subject) -> Iterator[Finding]:
                 f"{parts.scheme.replace('redis', 'rediss', 1)}://…",
             )
     for server in subject.config.active.values():
-        parts = urlsplit(server.url or "")
+        parts = _parts(server.url or "")
         if parts.scheme == "http" and _away(parts.hostname):
             said = error if any(map(_SECRET.search, server.headers)) or parts.password else warning
             yield said(
@@ -95,6 +95,14 @@ def travelling(subject: Subject) -> Iterator[Finding]:
                 "Calls and headers go over the network unencrypted.",
                 "https://…",
             )
+
+
+def _parts(url: str) -> SplitResult:
+    """Return the parts of a URL; of what is none, empty ones."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
 
 
 def _away(host: str | None) -> bool:
@@ -146,7 +154,5 @@ def _variable(text: str) -> bool:
 
 
 def _in_url(text: str) -> bool:
-    if "://" not in text:
-        return False
-    parts = urlsplit(text)
+    parts = _parts(text if "://" in text else "")
     return bool(parts.password) or any(_SECRET.search(name) for name, _ in parse_qsl(parts.query))
