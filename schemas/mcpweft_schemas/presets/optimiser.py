@@ -24,7 +24,7 @@ _UP_AT, _FAST_UP_AT = 0.8, 0.7
 _FULL = 0.95  # with a server down, under `moderate`: the queue does not grow for ever
 _FAST_S = 5.0
 _MOST_CALLS = 100_000.0
-"""Calls under way that anything is computed for: a hundred times what one store was ever measured with."""
+"""Calls under way beyond which nothing is reckoned: no store here was measured with nearly as many."""
 _FEW_SLOTS = 2
 
 
@@ -73,11 +73,8 @@ class Goal:
 
     def servers(self) -> int:
         """Return the fewest servers with which it holds; a lone call must be in time."""
-        filled = self.load / (self.up_at * self.concurrency)
-        least = max(
-            LEVELS[self.reliability].least, math.floor(filled)
-        )  # `holds` judges, not a rounding error
-        most = least
+        filled = math.floor(self.load / (self.up_at * self.concurrency))  # `holds` judges the last one
+        most = least = max(LEVELS[self.reliability].least, filled)
         while not self.holds(most):
             least, most = most + 1, 2 * most
         while least < most:
@@ -179,7 +176,7 @@ def _possible(goal: Goal) -> None:
     if goal.load > _MOST_CALLS:
         raise _unmet(
             f"{goal.qps:g} calls a second of {goal.service_time:g} s are {goal.load:.4g} under way at a "
-            f"time, more than anything here was ever tried with ({_MOST_CALLS:g})",
+            f"time, more than is reckoned with here ({_MOST_CALLS:g})",
             f"at most {_MOST_CALLS / goal.service_time:.4g} calls a second for each fabric",
             "several namespaces on stores of their own",
         )
