@@ -128,6 +128,8 @@ def test_a_figure_is_held_against_its_aim() -> None:
     assert every.met({"producer": 1.0}, "about 1 each") == ""
     record = {"benchmark": "b", "figures": {"x": 1.5, "y": {"1": 2}}, "goals": {"y": ">= 2"}}
     assert every.lines(record) == ["| b | `y` | 1: 2 | >= 2 | yes |", "| b | `x` | 1.5 |  |  |"]
+    rows = {"benchmark": "b", "figures": {"z": {"one": {"p": 1, "q": 2}}}, "goals": {}}
+    assert every.lines(rows) == ["| b | `z.one` | p: 1, q: 2 |  |  |"]
 
 
 def test_strategies_tells_its_figures(bench: Callable[..., dict[str, Any]]) -> None:
@@ -143,3 +145,15 @@ def test_strategies_real_tells_its_figures_and_who_answered_is_who_is_said_to(
     told = bench("strategies_real", *cells, "--seconds", "2", "--warm-up", "1")
     assert told["misattributed"] == told["failed"] == 0
     assert told["over_simulated"]["median"] > 0
+
+
+def test_presets_tells_of_each_preset_and_whether_it_reaches_its_figure(
+    bench: Callable[..., dict[str, Any]],
+) -> None:
+    told = bench("presets", "--presets", "testing", "--seconds", "1")
+    row = told["presets"]["testing"]
+    assert (row["qps"], row["service_ms"], row["failed"]) == (20, 100, 0)
+    assert row["p50_ms"] >= 100
+    assert row["workers"] >= 2
+    assert row["ceiling"] > 0
+    assert row["reached"] == (told["reached"] >= 0.99)
