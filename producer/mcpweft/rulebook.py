@@ -134,7 +134,7 @@ class Rulebook:
                 await asyncio.to_thread(_compiled, said, 0 if own else version) if said else Ruleset()
             )
             self._refused = None
-        except ValueError as error:
+        except (ValueError, InvalidConfigError) as error:
             self._refused = _refusal(version, error)
             _log.error("%s", self._refused)
         self._seen = version
