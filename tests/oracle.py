@@ -486,7 +486,7 @@ class Oracle:
             for entry in shot.replies(producer):
                 sent = self.requests[entry["id"].decode()].sent
                 if entry.get("rules", b"").decode() != _rules(sent):
-                    yield f"{producer} heard that {entry.get('rules')} fitted {sent.id}"
+                    yield f"{producer} heard that {entry.get('rules')!r} fitted {sent.id}"
 
     @staticmethod
     def _told(r: Request) -> dict[str, str]:

@@ -96,7 +96,7 @@ class Defaults:
             timeout=call.timeout, submit_timeout=call.submit_timeout, max_attempts=call.max_attempts,
             backoff=call.backoff, backoff_max=call.backoff_max,
             outstanding=call.outstanding, result_ttl=queue.result_ttl, idempotency_ttl=queue.idempotency_ttl,
-            rules=config.model_dump(include=set(KEYS) & config.model_fields_set, exclude_unset=True),
+            rules=config.model_dump(include={*KEYS} & config.model_fields_set, exclude_unset=True),
         )  # fmt: skip
 
     @classmethod

@@ -158,7 +158,12 @@ def test_the_pool_is_the_capability_and_the_tags() -> None:
 
 
 def test_a_set_says_whether_it_asks_for_tools() -> None:
-    for asking in ({"when": {"tool": "x"}}, {"unless": {"tool": "x"}}, {"when": {"any": [{"tool": "x"}]}}):
+    ways: list[dict[str, Any]] = [
+        {"when": {"tool": "x"}},
+        {"unless": {"tool": "x"}},
+        {"when": {"any": [{"tool": "x"}]}},
+    ]
+    for asking in ways:
         assert Ruleset([rule(**asking)]).asks_tool
     assert not Ruleset([rule(when={"tenant": "x"})]).asks_tool
 

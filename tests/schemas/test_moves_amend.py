@@ -84,17 +84,16 @@ async def test_producers_read_the_rules_of_the_edition_in_force_and_the_version_
 ) -> None:
     assert (await store.rules_version(), await store.rules()) == (0, Bulletin())
     rules: list[dict[str, Any]] = [{"name": "ä"}]
+    documents: list[dict[str, Any]] = [
+        {"queue": {"bound": 1}},
+        {"queue": {"bound": 1}, "rules": rules},
+        {"queue": {"bound": 2}, "rules": rules, "servers": {"git": {"command": "secret"}}},
+        {"rules": rules, "rules_match": "all"},
+        {"rules": []},
+        {},
+    ]
     told: list[tuple[int, dict[str, Any]]] = []
-    for turn, document in enumerate(
-        (
-            {"queue": {"bound": 1}},
-            {"queue": {"bound": 1}, "rules": rules},
-            {"queue": {"bound": 2}, "rules": rules, "servers": {"git": {"command": "secret"}}},
-            {"rules": rules, "rules_match": "all"},
-            {"rules": []},
-            {},
-        )
-    ):
+    for turn, document in enumerate(documents):
         await store.amend(edition(turn, **document), f"m{turn}")
         bulletin = await store.rules()
         assert bulletin.version == await store.rules_version()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-KEYS = ("rules", "rules_match")
+KEYS: tuple[str, ...] = ("rules", "rules_match")
 """The keys of the configuration that it holds."""
 
 

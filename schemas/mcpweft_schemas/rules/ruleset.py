@@ -78,6 +78,8 @@ class _Compiled:
     name: str
     fits: tuple[_Fits, ...]
     then: Then
+    alone: Decision
+    """What is decided where it acts alone."""
 
 
 class Ruleset:
@@ -100,24 +102,29 @@ class Ruleset:
         """Return what the rules say of a request."""
         heard: list[_Compiled] = []
         for rule in self._rules:
-            if all(fits(facts) for fits in rule.fits):
-                heard.append(rule)
-                if not self._all or rule.then.reject is not None:
+            for fits in rule.fits:
+                if not fits(facts):
                     break
-        return _joined(heard) if heard else NOTHING
+            else:
+                if not self._all:
+                    return rule.alone
+                heard.append(rule)
+                if rule.then.reject is not None:
+                    break
+        return _joined([(rule.name, rule.then) for rule in heard]) if heard else NOTHING
 
     def ruling(self, decision: Decision) -> Ruling | None:
         """Return the names behind a decision; None where no rule fitted."""
         return Ruling(self.version, decision.matched) if decision.matched else None
 
 
-def _joined(heard: Sequence[_Compiled]) -> Decision:
+def _joined(heard: Sequence[tuple[str, Then]]) -> Decision:
     """Return what rules say together: of each thing what was said first, of tags all."""
-    matched = tuple(rule.name for rule in heard)
-    last = heard[-1]
-    if last.then.reject is not None:
-        return Decision(rejected=Rejection(last.name, last.then.reject), matched=matched)
-    thens = [rule.then for rule in heard]
+    matched = tuple(name for name, _ in heard)
+    last, then = heard[-1]
+    if then.reject is not None:
+        return Decision(rejected=Rejection(last, then.reject), matched=matched)
+    thens = [then for _, then in heard]
 
     def first(key: str) -> Any:
         return next((value for then in thens if (value := getattr(then, key)) is not None), None)
@@ -143,8 +150,12 @@ def _compiled(rule: Rule) -> _Compiled:
     fits = _fits(rule.when)
     if rule.unless is not None:
         not_these = _fits(rule.unless)
-        fits = (*fits, lambda facts: not all(each(facts) for each in not_these))
-    return _Compiled(rule.name, fits, rule.then)
+        fits = (*fits, _none_or_some(not_these))
+    return _Compiled(rule.name, fits, rule.then, _joined([(rule.name, rule.then)]))
+
+
+def _none_or_some(fits: tuple[_Fits, ...]) -> _Fits:
+    return lambda facts: not all(each(facts) for each in fits)
 
 
 def _fits(when: When) -> tuple[_Fits, ...]:
