@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         NoServersError,
         OutcomeUnknownError,
         QueueFullError,
+        RejectedError,
         RequestCancelledError,
         RequestTimeoutError,
         ResourceExhaustedError,
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from mcpweft_schemas.event import Event, Kind
     from mcpweft_schemas.life import Class, State
     from mcpweft_schemas.outcome import Attempt, Code, Executed, Times
+    from mcpweft_schemas.rules.ruling import Ruling
 
 _FROM = {
     "mcpweft.blocking": ("SyncHandle",),
@@ -83,15 +85,16 @@ _FROM = {
     "mcpweft.errors": (
         "CallerError", "ConflictError", "ConnectionFailedError", "FabricError", "FailoverExhaustedError",
         "InputRequiredError", "InvalidArgumentsError", "InvalidConfigError", "McpweftError", "NoServersError",
-        "OutcomeUnknownError", "QueueFullError", "RequestCancelledError", "RequestTimeoutError",
-        "ResourceExhaustedError", "ResultExpiredError", "ResultTooLargeError", "SessionLostError",
-        "ShuttingDownError", "StoreLostError", "ToolError", "ToolFailure", "UnknownCapabilityError",
-        "UnknownToolError",
+        "OutcomeUnknownError", "QueueFullError", "RejectedError", "RequestCancelledError",
+        "RequestTimeoutError", "ResourceExhaustedError", "ResultExpiredError", "ResultTooLargeError",
+        "SessionLostError", "ShuttingDownError", "StoreLostError", "ToolError", "ToolFailure",
+        "UnknownCapabilityError", "UnknownToolError",
     ),
     "mcpweft_schemas.config": ("Config",),
     "mcpweft_schemas.event": ("Event", "Kind"),
     "mcpweft_schemas.life": ("Class", "State"),
     "mcpweft_schemas.outcome": ("Attempt", "Code", "Executed", "Times"),
+    "mcpweft_schemas.rules.ruling": ("Ruling",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _FROM.items() for name in names}
 
@@ -129,6 +132,7 @@ __all__ = [
     "Progress",
     "QueueFullError",
     "RagClient",
+    "RejectedError",
     "RequestCancelledError",
     "RequestTimeoutError",
     "ResourceBlock",
@@ -137,6 +141,7 @@ __all__ = [
     "Result",
     "ResultExpiredError",
     "ResultTooLargeError",
+    "Ruling",
     "SessionLostError",
     "ShuttingDownError",
     "State",
