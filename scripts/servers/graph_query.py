@@ -1,6 +1,8 @@
 """An MCP server that knows how things hang together: entities, relations, and the ways between them.
 
-    python scripts/servers/graph_query.py [--transport http --port N] [--corpus DIR] [--cache DIR] [--embedder M:N]
+    python scripts/servers/graph_query.py [--transport http --port N] [--corpus DIR] …
+
+docs/rag.md says how a fabric runs it, and what its scores mean. All that it needs lies in retrieval/.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from retrieval import answer, connection, serving
 server = MCPServer("graph_query", version="1")
 opening = serving.Opening()
 
-Entity = Annotated[str, Field(min_length=1, max_length=500, description="A name, such as json.dumps or ExitStack.")]
+Entity = Annotated[
+    str, Field(min_length=1, max_length=500, description="A name, such as json.dumps or ExitStack.")
+]
 
 
 @server.tool(annotations=serving.READS)
@@ -42,9 +46,7 @@ async def neighbours(
 ) -> connection.Neighbours:
     """List what an entity is related to directly, the best connected first."""
     library = await opening.library()
-    return await asyncio.to_thread(
-        connection.neighbours, library, entity, relation, direction, max_results
-    )
+    return await asyncio.to_thread(connection.neighbours, library, entity, relation, direction, max_results)
 
 
 @server.tool(annotations=serving.READS)

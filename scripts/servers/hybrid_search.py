@@ -1,6 +1,8 @@
 """An MCP server that searches by words and by vectors, and fuses the ranks.
 
-    python scripts/servers/hybrid_search.py [--transport http --port N] [--corpus DIR] [--cache DIR] [--embedder M:N]
+    python scripts/servers/hybrid_search.py [--transport http --port N] [--corpus DIR] …
+
+docs/rag.md says how a fabric runs it, and what its scores mean. All that it needs lies in retrieval/.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """An MCP server that finds what a question means, by vectors: TF-IDF weights, decomposed, and their cosines.
 
-    python scripts/servers/vector_search.py [--transport http --port N] [--corpus DIR] [--cache DIR] [--embedder M:N]
+    python scripts/servers/vector_search.py [--transport http --port N] [--corpus DIR] …
+
+docs/rag.md says how a fabric runs it, and what its scores mean. All that it needs lies in retrieval/.
 """
 
 from __future__ import annotations

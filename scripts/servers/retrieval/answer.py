@@ -1,7 +1,8 @@
 """What the three servers answer, and what they refuse.
 
-`search` is the tool that all three have. Its answer is the same for the same corpus and question. Above stand the
-servers. Below is the library. This module must never know MCP beyond the error that a tool raises.
+`search` is the tool that all three have. Its answer is the same for the same corpus and question. Above
+stand the servers. Below is the library. This module must never know MCP beyond the error that a tool
+raises.
 """
 
 from __future__ import annotations
@@ -17,21 +18,24 @@ if TYPE_CHECKING:
 
     from retrieval.library import Library, Way
     from retrieval.record import Edge
-    from retrieval.searcher import Strengths
 
-Query = Annotated[str, Field(min_length=1, max_length=10_000, description="What is looked for, in plain words.")]
+Query = Annotated[
+    str, Field(min_length=1, max_length=10_000, description="What is looked for, in plain words.")
+]
 MaxResults = Annotated[int, Field(ge=1, le=100, description="So many results at most.")]
 Threshold = Annotated[
     float,
     Field(
         ge=0,
         le=1,
-        description="Results of a lower score are left out: 0.7 is what nine of ten right answers reach, 0 takes all.",
+        description="Lower scores are left out: 0.7 is what nine of ten right answers reach, 0 takes all.",
     ),
 ]
 Context = Annotated[
     str | None,
-    Field(max_length=10_000, description="What the question is about; it raises what fits, and hides nothing."),
+    Field(
+        max_length=10_000, description="What the question is about; it raises what fits, and hides nothing."
+    ),
 ]
 CONTEXT = 0.3
 """How much of the way to 1 a context can raise a score."""

@@ -1,11 +1,12 @@
 """What graph_query answers beside a search: neighbours, ways, and what matters around an entity.
 
-Above stands that server. Below is the library's graph. This module must never know MCP beyond the error that a
-tool raises.
+Above stands that server. Below is the library's graph. This module must never know MCP beyond the error
+that a tool raises.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from mcp.server.mcpserver.exceptions import ToolError
@@ -82,7 +83,7 @@ def path(library: Library, start: str, end: str, longest: int) -> Path:
 
     """
     way = library.graph.path(_found(library, start), _found(library, end), longest)
-    steps = [step for one, other in zip(way, way[1:], strict=False) for step in _steps(library, one, other)[:1]]
+    steps = [step for one, other in pairwise(way) for step in _steps(library, one, other)[:1]]
     return Path(entities=way, steps=steps)
 
 

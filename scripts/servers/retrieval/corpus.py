@@ -26,9 +26,9 @@ LARGEST = 2 * 1024 * 1024
 """Bytes of a file that is still read: what is larger holds data, no text."""
 _NO_DOCUMENTS = {"__pycache__", "node_modules", "site-packages", "dist-packages"}
 _NO_LIBRARY = {
-    "config", "distutils", "encodings", "ensurepip", "idlelib", "lib-dynload", "lib2to3", "msilib", "pydoc_data",
-    "test", "tests", "turtledemo", "__phello__",
-}  # fmt: skip
+    *("config", "distutils", "encodings", "ensurepip", "idlelib", "lib-dynload", "lib2to3", "msilib"),
+    *("pydoc_data", "test", "tests", "turtledemo", "__phello__"),
+}
 
 
 @dataclass(frozen=True, slots=True)

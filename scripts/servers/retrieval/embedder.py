@@ -1,7 +1,7 @@
 """What turns texts into vectors: the seam at which another model than the one that comes along is put in.
 
-Above stands the index, which asks once for the vectors of all records, and then for each question's. Below is
-whatever computes them: `latent.Latent` learns from the corpus itself and needs no model; a sentence
+Above stands the index, which asks once for the vectors of all records, and then for each question's. Below
+is whatever computes them: `latent.Latent` learns from the corpus itself and needs no model; a sentence
 transformer brings what it has learnt. An embedder must never know what its vectors are for.
 """
 

@@ -1,8 +1,9 @@
 """Searches in two ways at once and fuses their ranks: reciprocal rank fusion.
 
-A record gets 1 / (K + rank) from each way that found it, and the sums give the order. They say nothing of how
-well the first one answers (somebody is always first), so its strength is the mean of its scores by both ways;
-and none is weaker than one that it stands before. Above stand the servers; below is any pair of searchers.
+A record gets 1 / (K + rank) from each way that found it, and the sums give the order. They say nothing of
+how well the first one answers (somebody is always first), so its strength is the mean of its scores by both
+ways; and none is weaker than one that it stands before. Above stand the servers; below is any pair of
+searchers.
 """
 
 from __future__ import annotations
@@ -17,9 +18,8 @@ if TYPE_CHECKING:
     from retrieval.searcher import Scale, Searcher, Strengths
 
 K = 3
-"""How little the first ranks count for more than the next: with 3 the first place weighs as much as two eighths
-(1/4, 1/11 twice and a bit). 60, which is usual for many lists of thousands, lets a record that both ways find in
-passing come before one that one of them is sure of."""
+"""How slowly ranks lose weight. 60 is usual where many lists are fused; with two it lets a record that
+both find in passing come before one that one of them is sure of."""
 DEEP = 100
 """So many of each way are fused."""
 
@@ -33,15 +33,13 @@ class Fusion:
     def strengths(self, query: str) -> Strengths:
         """Return strengths in the order of the fused ranks."""
         scores = [scale.scores(searcher.strengths(query)) for searcher, scale in self._ways]
-        ranks = sum(reciprocal(found) for found in scores)
-        assert isinstance(ranks, np.ndarray)  # noqa: S101  # of at least one way
+        ranks = np.sum([reciprocal(found) for found in scores], axis=0)
         order = np.argsort(-ranks, kind="stable")
         means = np.mean(scores, axis=0)[order]
         envelope = np.maximum.accumulate(means[::-1])[::-1]
         strengths = np.zeros_like(means)
         strengths[order] = envelope + ranks[order] * 1e-6  # equal strengths keep their order
-        strengths[ranks == 0] = 0
-        return strengths
+        return np.where(ranks > 0, strengths, 0.0)
 
 
 def reciprocal(strengths: Strengths) -> Strengths:

@@ -1,8 +1,8 @@
 """The graph of a corpus: entities, and the relations between them, with networkx.
 
-An entity is found by its full name, by another name that it can be had by (`asyncio.gather`), or by the end of
-its name where that is one entity's only (`copytree`). Above stand relating.py and the server graph_query. Below
-is the index with its relations. It must never know what was asked.
+An entity is found by its full name, by another name that it can be had by (`asyncio.gather`), or by the end
+of its name where that is one entity's only (`copytree`). Above stand relating.py and the server
+graph_query. Below is the index with its relations. It must never know what was asked.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Graph:
         return int(self._graph.degree(name)) if name in self._graph else 0
 
     def path(self, start: str, end: str, longest: int) -> list[str]:
-        """Return the entities on a shortest way, in whatever direction relations point; nothing if it is longer."""
+        """Return the entities on a shortest way, wherever relations point; nothing where it is longer."""
         try:
             way: list[str] = nx.shortest_path(self._graph.to_undirected(as_view=True), start, end)
         except nx.NetworkXNoPath:

@@ -1,7 +1,7 @@
 """A corpus as it is searched: records, relations, vectors and a full-text table, in one SQLite file.
 
-`write` makes the file, `Index(path)` loads it. Above stands library.py, and whatever searches. Below are the
-corpus and the embedder, whose results are kept here. It must never know how a search ranks.
+`write` makes the file, `Index(path)` loads it. Above stands library.py, and whatever searches. Below are
+the corpus and the embedder, whose results are kept here. It must never know how a search ranks.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from retrieval.embedder import Embedder, Matrix
     from retrieval.record import Reading
 
-FEW_WORDS = 40
-"""A record with fewer words is embedded with the words of what it is part of."""
+FEW_WORDS = 60
+"""A record of fewer words is embedded with the words of what it is part of."""
 _SCHEMA = """
 CREATE TABLE record (id INTEGER PRIMARY KEY, name TEXT, kind TEXT, content TEXT, source TEXT, title TEXT,
                      about TEXT, metadata TEXT);
@@ -63,8 +63,8 @@ class Index:
             self._connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, check_same_thread=False)
             self._check()
             self.records = [
-                Record(*fields, metadata=json.loads(metadata))
-                for *fields, metadata in self._all(_RECORDS)
+                Record(name, kind, content, source, title, about, json.loads(metadata))
+                for name, kind, content, source, title, about, metadata in self._all(_RECORDS)
             ]
             self.aliases: Mapping[str, str] = dict(self._all("SELECT name, target FROM alias"))
             self.notes: Mapping[str, Any] = {
@@ -121,7 +121,9 @@ def write(path: Path, reading: Reading, embedder: Embedder) -> None:
         connection.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {_SCHEMA}")
         rows = (_row(number, record) for number, record in enumerate(reading.records))
         connection.executemany("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
-        connection.executemany("INSERT INTO said(rowid, body, around) VALUES (?, ?, ?)", _said(reading.records))
+        connection.executemany(
+            "INSERT INTO said(rowid, body, around) VALUES (?, ?, ?)", _said(reading.records)
+        )
         relations = ((one.subject, one.verb, one.object) for one in reading.relations)
         connection.executemany("INSERT INTO relation VALUES (?, ?, ?)", relations)
         connection.executemany("INSERT INTO alias VALUES (?, ?)", reading.aliases.items())
@@ -137,7 +139,7 @@ def _row(number: int, one: Record) -> tuple[int | str, ...]:
 
 def embedded_text(record: Record) -> str:
     """Return what of a record is turned into its vector: what stands first counts twice."""
-    around = record.about if len(words(record.content)) < FEW_WORDS else ""
+    around = record.about if len(record.content.split()) < FEW_WORDS else ""
     return f"{record.title} {record.summary} {record.content} {around}"
 
 

@@ -1,7 +1,8 @@
 """Keeps what is costly to make in one file, and makes it once however many processes ask at the same time.
 
-The file appears whole or not at all: it is written beside its place, under a lock, and moved there. One that
-cannot be loaded is made again. Above stands library.py. This module must never know what the file holds.
+The file appears whole or not at all: it is written beside its place, under a lock, and moved there. One
+that cannot be loaded is made again. Above stands library.py. This module must never know what the file
+holds.
 """
 
 from __future__ import annotations

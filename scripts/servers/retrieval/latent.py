@@ -1,14 +1,15 @@
 """The embedder that comes along: TF-IDF weights of words, and their truncated singular value decomposition.
 
-Words that occur in the same documents come to lie near each other, so a question finds documents that say it
-in other words. It learns from the corpus alone, in seconds. scikit-learn is loaded by `learn` only: who
+Words that occur in the same documents come to lie near each other, so a question finds documents that say
+it in other words. It learns from the corpus alone, in seconds. scikit-learn is loaded by `learn` only: who
 recalls what was learnt needs numpy.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -42,16 +43,18 @@ class Latent:
 
     def learn(self, texts: Sequence[str]) -> Learnt:
         """Find the words' weights and the directions in which the texts differ most."""
-        from sklearn.decomposition import TruncatedSVD  # noqa: PLC0415  # a second that only learning costs
-        from sklearn.feature_extraction.text import TfidfVectorizer  # noqa: PLC0415  # likewise
-        from threadpoolctl import threadpool_limits  # noqa: PLC0415  # comes with scikit-learn
-
+        # Loaded here: a second that only learning costs. threadpoolctl comes with scikit-learn.
+        text: Any = importlib.import_module("sklearn.feature_extraction.text")
+        decomposition: Any = importlib.import_module("sklearn.decomposition")
+        pools: Any = importlib.import_module("threadpoolctl")
         least = 2 if len(texts) > MANY else 1
-        vectorizer = TfidfVectorizer(analyzer=words, sublinear_tf=True, min_df=least, dtype=np.float32)
+        vectorizer = text.TfidfVectorizer(analyzer=words, sublinear_tf=True, min_df=least, dtype=np.float32)
         weights = vectorizer.fit_transform(texts)
         dimensions = max(1, min(self._dimensions, min(weights.shape) - 1))
-        with threadpool_limits(1):  # several threads take longer where something else is busy
-            svd = TruncatedSVD(dimensions, n_iter=2, n_oversamples=50, random_state=0).fit(weights)
+        with pools.threadpool_limits(1):  # several threads take longer where something else is busy
+            svd = decomposition.TruncatedSVD(dimensions, n_iter=2, n_oversamples=50, random_state=0).fit(
+                weights
+            )
         learnt: dict[str, Matrix | list[str]] = {
             "words": [str(word) for word in vectorizer.get_feature_names_out()],
             "rarity": np.asarray(vectorizer.idf_, dtype=np.float32),

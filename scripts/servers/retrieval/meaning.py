@@ -1,6 +1,7 @@
 """Searches by vectors: a record is as strong as the cosine between it and the question.
 
-Above stand the servers. Below is the index with its vectors, and the embedder that places the question among them.
+Above stand the servers. Below is the index with its vectors, and the embedder that places the question
+among them.
 """
 
 from __future__ import annotations
@@ -23,4 +24,4 @@ class Meaning:
     def strengths(self, query: str) -> Strengths:
         """Return the cosines; rows that are shorter than 1 make them smaller, and below 0 is nothing."""
         question = self._index.embedder.question(query)
-        return np.maximum(self._index.vectors @ question, 0.0).astype(np.float64)
+        return np.asarray(np.maximum(self._index.vectors @ question, 0.0), dtype=np.float64)

@@ -1,7 +1,8 @@
 """Reads Markdown, reStructuredText and plain text: documents, their sections, and the links between them.
 
 A Markdown heading (`## Setup`) or an underlined line begins a section; one that is longer than `LONGEST`
-characters is cut between paragraphs. Above stands corpus.py. This module must never know how things are searched.
+characters is cut between paragraphs. Above stands corpus.py. This module must never know how things are
+searched.
 """
 
 from __future__ import annotations
@@ -33,9 +34,7 @@ def read_prose(root: Path, files: Iterable[Path]) -> Reading:
         sections = list(_sections(text))
         title = sections[0][1] if sections and sections[0][1] else path.stem
         told = {"title": title}
-        records.append(
-            Record(place, "document", _beginning(title, text), f"{place}:1", title, metadata=told)
-        )
+        records.append(Record(place, "document", _beginning(title, text), f"{place}:1", title, metadata=told))
         names: set[str] = set()
         for line, heading, body in sections:
             name = _free(f"{place}#{_slug(heading or title)}", names)

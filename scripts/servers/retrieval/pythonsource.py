@@ -1,8 +1,8 @@
 """Reads Python source: modules, classes, functions and how they hang together, by `ast`. Runs none of it.
 
-Names with a leading underscore are left out (a private module may hold public names, so it stays). A relation
-is told only where the source says for certain whom it means: a name of the module itself or one that it
-imports; `self.x` and what a variable holds are not guessed.
+Names with a leading underscore are left out (a private module may hold public names, so it stays). A
+relation is told only where the source says for certain whom it means: a name of the module itself or one
+that it imports; `self.x` and what a variable holds are not guessed.
 
 Above stands corpus.py. This module must never know how things are searched.
 """
@@ -169,7 +169,10 @@ def _learn_names(module: Module) -> None:
     for node in _statements(module.tree.body, inner=True):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                module.names.setdefault(alias.asname or alias.name.partition(".")[0], alias.asname and alias.name or alias.name.partition(".")[0])
+                module.names.setdefault(
+                    alias.asname or alias.name.partition(".")[0],
+                    (alias.asname and alias.name) or alias.name.partition(".")[0],
+                )
         elif isinstance(node, ast.ImportFrom):
             target = module.absolute(node.module, node.level)
             for alias in node.names:

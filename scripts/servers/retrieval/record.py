@@ -32,7 +32,6 @@ class Record:
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     """What else is known of it, for whoever reads the answer."""
 
-
     @property
     def summary(self) -> str:
         """What it says first, after its signature or heading."""

@@ -1,9 +1,9 @@
-"""Searches by relations: who is named in the question, and who stands to them in the relation that is asked for.
+"""Searches by relations: who is named in the question, and who is related to them as it asks.
 
-A question that names an entity (`subclasses of threading.Thread`) is answered with those that are related to it;
-a verb such as *inherits* or *imports* tells by which relation. Whatever words are left are looked for in
-names and first sentences, and what they find shines on its neighbours. Above stand the servers. Below are the
-graph and the index.
+A question that names an entity (`subclasses of threading.Thread`) is answered with those that are related
+to it; a verb such as *inherits* or *imports* tells by which relation. Whatever words are left are looked
+for in names and first sentences, and what they find shines on its neighbours. Above stand the servers.
+Below are the graph and the index.
 """
 
 from __future__ import annotations
@@ -56,8 +56,9 @@ class Wish:
 _WISHES: Sequence[tuple[re.Pattern[str], Wish]] = [
     (re.compile(pattern, re.IGNORECASE), Wish(verb, outwards))
     for pattern, verb, outwards in (
-        (r"\b(base|parent|super) ?class(es)?\b|\bdoes\b.*\b(inherit|derive)|\bsubclass of\b", "inherits", True),
-        (r"\bsubclass(es)?\b|\b(which|what|all)\b.*\b(inherit|derive|extend)|\bderived\b|\bthat inherit|\bkinds? of\b", "inherits", False),
+        (r"\b(base|parent|super) ?class|\bdoes\b.*\b(inherit|derive)|\bsubclass of\b", "inherits", True),
+        (r"\bsubclass(es)?\b|\b(which|what|all)\b.*\b(inherit|derive|extend)", "inherits", False),
+        (r"\bderived\b|\bthat (inherit|extend)|\bkinds? of\b", "inherits", False),
         (r"\bdoes\b.*\bimport|\bdepend(encies|s) of\b", "imports", True),
         (r"\b(which|what|who)\b.*\b(imports?|depends? on|uses?)\b", "imports", False),
         (r"\bdoes\b.*\bcalls?\b", "calls", True),
@@ -66,14 +67,17 @@ _WISHES: Sequence[tuple[re.Pattern[str], Wish]] = [
         (r"\bcontains the\b|\bbelongs? to\b|\bpart of\b", "contains", False),
         (r"\blinks?\b|\brefers?\b", "links", None),
     )
-]  # fmt: skip
+]
+"""What a question asks for, by the first that fits."""
 _NAME = re.compile(r"[^\W\d]\w*(?:\.\w+)*")
 _CALLED = re.compile(r"\b(?:method|function|class|module|exception|package) ([^\W\d][\w.]*\w)")
 _WISHING = frozenset(
-    words("""base parent super class classes subclass inherit inherits derive derives derived extend import imports
-          imported depend depends uses call calls caller method methods function functions module modules section
-          contain contains belong link links refer kind besides exceptions handlers relation related""")
-)  # fmt: skip
+    words(
+        "base parent super class subclass inherit derive derives extend import depend use call caller method "
+        "function module section contain belong link refer kind besides exceptions handlers relation related"
+    )
+)
+"""Words that say what is asked for, not of whom."""
 
 
 class Relating:
@@ -94,10 +98,14 @@ class Relating:
                 self._in_text[word].add(number)
 
     def strengths(self, query: str) -> Strengths:
-        """Return 1 for who is named, less for who is related to them, and for who only has some of the words."""
+        """Return 1 for who is named, less for who is related to them or only has some of the words."""
         wish = next((wish for pattern, wish in _WISHES if pattern.search(query)), None)
-        named = self._named(query, wishing=wish is not None)
-        found = self._by_words(query, wishing=bool(wish and named))
+        spans = self._named(query, wishing=wish is not None)
+        named = list(dict.fromkeys(name for names in spans.values() for name in names))
+        rest = query
+        for start, end in sorted(spans, reverse=True):  # who is named is no word to look for
+            rest = f"{rest[:start]} {rest[end:]}"
+        found = self._by_words(rest, wishing=bool(wish and named))
         first = np.argsort(-found, kind="stable")[:SEEDS]
         shining = {self._index.records[at].name: float(found[at]) for at in first if found[at] > 0}
         strengths = dict(shining)
@@ -115,9 +123,9 @@ class Relating:
                 found[at] = max(found[at], strength)
         return found
 
-    def _named(self, query: str, *, wishing: bool) -> list[str]:
-        """Return the entities that a question names for certain."""
-        found: list[str] = []
+    def _named(self, query: str, *, wishing: bool) -> dict[tuple[int, int], list[str]]:
+        """Return the entities that a question names for certain, by where it does."""
+        found: dict[tuple[int, int], list[str]] = {}
         for match in _NAME.finditer(query):
             name = match[0]
             special = "." in name or "_" in name or not name.islower()
@@ -125,14 +133,14 @@ class Relating:
                 continue
             whole = self._index.aliases.get(name, name)
             if whole in self._graph and (special or self._graph.degree(whole)):
-                found.append(whole)
+                found[match.span()] = [whole]
             elif special and match.start() > 0 and len(ending := self._graph.ending(name)) == 1:
-                found.append(ending[0])
+                found[match.span()] = ending
         for match in _CALLED.finditer(query):
             ending = self._graph.ending(match[1])
             if len(ending) <= MOST_CALLED and not _WISHING.issuperset(words(match[1])):
-                found += ending
-        return list(dict.fromkeys(found))
+                found.setdefault(match.span(1), ending)
+        return {span: names for span, names in found.items() if names}
 
     def _by_words(self, query: str, *, wishing: bool) -> Strengths:
         """Return which part of the question's words records have, rare words counting more."""

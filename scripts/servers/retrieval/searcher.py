@@ -1,15 +1,15 @@
 """What a way of searching is, and the measure that makes the scores of different ones comparable.
 
-A searcher finds a strength for each record: any figure from 0 up, by its own measure. A `Scale` turns it into
-the score that users see, which means the same whoever searched:
+A searcher finds a strength for each record: any figure from 0 up, by its own measure. A `Scale` turns it
+into the score that users see, which means the same whoever searched:
 
     0     nothing in common with the question
     0.7   what nine of ten right answers reach, where half of the question's words are those of the record
     1     what a record reaches when it is asked for with its own first sentence
 
 In between it is linear. The two strengths are measured on the corpus itself when its index is built, with
-questions made from its records, so they hold for any corpus and any embedder. Above stand library.py and the
-searchers. A scale must never look at the questions that quality is published for.
+questions made from its records, so they hold for any corpus and any embedder. Above stand library.py and
+the searchers. A scale must never look at the questions that quality is published for.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Strengths: TypeAlias = npt.NDArray[np.float64]
 """A figure for each record of the index."""
 RIGHT, OWN = 0.7, 1.0
 """The scores of the two strengths that are measured."""
-SAMPLE = 80
+SAMPLE = 60
 """So many records are asked for."""
 MOST_WORDS = 8
 """Words of a made question: as many as people ask with."""
@@ -76,7 +76,11 @@ def measure(searcher: Searcher, records: Sequence[Record]) -> Scale:
         mine = rng.sample(said[at], min(MOST_WORDS, len(said[at])))
         half = [*mine[: (len(mine) + 1) // 2], *_words_of_others(said, len(mine) // 2, rng)]
         strengths = searcher.strengths(" ".join(half))
-        if 0 < strengths[at] >= np.partition(strengths, -min(FIRST, len(strengths)))[-min(FIRST, len(strengths))]:
+        if (
+            0
+            < strengths[at]
+            >= np.partition(strengths, -min(FIRST, len(strengths)))[-min(FIRST, len(strengths))]
+        ):
             right.append(float(strengths[at]))
     return Scale(sorted(right)[len(right) // 10] if right else median(own) / 2, median(own))
 

@@ -1,8 +1,8 @@
 """Runs a server: its flags, its library that is opened in a thread, and its transport.
 
-A server answers `initialize` and lists its tools at once, however long its index takes; a call waits for it. An
-index that cannot be had fails the calls with its reason, not the server. Above stand the three servers. Below
-are the library and the SDK's transports.
+A server answers `initialize` and lists its tools at once, however long its index takes; a call waits for
+it. An index that cannot be had fails the calls with its reason, not the server. Above stand the three
+servers. Below are the library and the SDK's transports.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ class Opening:
             self._library.set_exception(exc)
 
 
-def options(description: str) -> argparse.Namespace:
+def options(description: str | None) -> argparse.Namespace:
     """Read the command line that all three servers have."""
-    parser = argparse.ArgumentParser(description=description.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
     parser.add_argument("--transport", choices=("stdio", "http"), default="stdio")
     parser.add_argument("--host", default="127.0.0.1", help="where to listen, with http")
     parser.add_argument("--port", type=int, default=0, help="the port, with http; any free one by default")
@@ -77,7 +77,9 @@ def options(description: str) -> argparse.Namespace:
         "--cache", type=Path, metavar="DIR", help="where indexes are kept; by default the user's cache"
     )
     parser.add_argument(
-        "--embedder", metavar="MODULE:NAME", help="what makes vectors; by default TF-IDF and its decomposition"
+        "--embedder",
+        metavar="MODULE:NAME",
+        help="what makes vectors; by default TF-IDF and its decomposition",
     )
     return parser.parse_args()
 
