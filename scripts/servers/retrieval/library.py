@@ -20,7 +20,7 @@ from retrieval.index import Index, write
 from retrieval.keeper import default_folder, keep
 from retrieval.meaning import Meaning
 from retrieval.relating import Relating
-from retrieval.searcher import Scale, measure
+from retrieval.searcher import Scale, measure, probes
 from retrieval.wording import Wording
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from retrieval.corpus import Corpus
     from retrieval.embedder import Embedder
-    from retrieval.searcher import Searcher
+    from retrieval.searcher import Probe, Searcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,10 @@ class Library:
         """By relations."""
         return self._way("relations", Relating(self.index, self.graph))
 
+    @cached_property
+    def _probes(self) -> list[Probe]:
+        return probes(self.index.records)
+
     def scales(self) -> dict[str, dict[str, float]]:
         """Measure what is not known yet; return the scales of all ways, as the index notes them."""
         ways = {
@@ -85,7 +89,7 @@ class Library:
 
     def _way(self, name: str, searcher: Searcher) -> Way:
         if name not in self._scales:
-            self._scales[name] = measure(searcher, self.index.records)
+            self._scales[name] = measure(searcher, self._probes)
         return Way(searcher, self._scales[name])
 
 
@@ -112,7 +116,7 @@ def open_library(corpus: Corpus, embedder: Embedder, folder: Path | None = None)
 
 @contextmanager
 def _uncollected() -> Generator[None]:
-    """Keep the collector from walking through millions of syntax nodes again and again: a fifth of the time."""
+    """Keep the collector from walking through millions of syntax nodes again and again."""
     collecting = gc.isenabled()
     gc.disable()
     try:

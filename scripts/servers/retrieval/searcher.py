@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from itertools import islice
 from statistics import median
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -25,7 +26,7 @@ import numpy.typing as npt
 from retrieval.words import words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from retrieval.record import Record
 
@@ -64,27 +65,43 @@ class Scale:
         return np.asarray(np.interp(strengths, [0.0, right, max(self.own, 1.001 * right)], [0.0, RIGHT, OWN]))
 
 
-def measure(searcher: Searcher, records: Sequence[Record]) -> Scale:
-    """Ask for a sample of the records and return what came out; the same for the same records."""
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Two questions made from one record."""
+
+    at: int
+    """The record's position."""
+    own: str
+    """Its own first sentence."""
+    half: str
+    """Half of it some of its words, half those of others."""
+
+
+def probes(records: Sequence[Record]) -> list[Probe]:
+    """Return what to ask an index, to learn how strong its answers are; the same for the same records."""
     rng = random.Random(0)  # noqa: S311  # a sample that is always the same
-    said = {at: found for at, one in enumerate(records) if len(found := words(one.summary)) >= LEAST_WORDS}
-    said = said or {at: words(one.content) for at, one in enumerate(records)}
-    chosen = rng.sample(sorted(said), min(SAMPLE, len(said)))
-    own = [float(searcher.strengths(" ".join(said[at]))[at]) for at in chosen]
+    order = list(range(len(records)))
+    rng.shuffle(order)
+    least = LEAST_WORDS if any(len(words(records[at].summary)) >= LEAST_WORDS for at in order) else 0
+    said = ((at, words(records[at].summary or records[at].content)) for at in order)
+    enough = list(islice(((at, found) for at, found in said if len(found) >= least), 2 * SAMPLE))
+    others = [word for _, found in enough[SAMPLE:] or enough for word in found] or [""]
+    made: list[Probe] = []
+    for at, found in enough[:SAMPLE]:
+        mine = rng.sample(found, min(MOST_WORDS, len(found)))
+        kept = (len(mine) + 1) // 2
+        half = [*mine[:kept], *rng.choices(others, k=len(mine) - kept)]
+        made.append(Probe(at, " ".join(found[: 2 * MOST_WORDS]), " ".join(half)))
+    return made
+
+
+def measure(searcher: Searcher, asked: Sequence[Probe]) -> Scale:
+    """Ask, and return what the strengths of the answers mean."""
+    own = [float(searcher.strengths(probe.own)[probe.at]) for probe in asked]
     right: list[float] = []
-    for at in chosen:
-        mine = rng.sample(said[at], min(MOST_WORDS, len(said[at])))
-        half = [*mine[: (len(mine) + 1) // 2], *_words_of_others(said, len(mine) // 2, rng)]
-        strengths = searcher.strengths(" ".join(half))
-        if (
-            0
-            < strengths[at]
-            >= np.partition(strengths, -min(FIRST, len(strengths)))[-min(FIRST, len(strengths))]
-        ):
-            right.append(float(strengths[at]))
+    for probe in asked:
+        strengths = searcher.strengths(probe.half)
+        first = min(FIRST, len(strengths))
+        if 0 < strengths[probe.at] >= np.partition(strengths, -first)[-first]:
+            right.append(float(strengths[probe.at]))
     return Scale(sorted(right)[len(right) // 10] if right else median(own) / 2, median(own))
-
-
-def _words_of_others(said: Mapping[int, list[str]], count: int, rng: random.Random) -> list[str]:
-    others = [said[at] for at in rng.choices(sorted(said), k=count)]
-    return [rng.choice(found) for found in others if found]
