@@ -38,7 +38,7 @@ Context = Annotated[
     ),
 ]
 CONTEXT = 0.3
-"""How much of the way to 1 a context can raise a score."""
+"""How much a context can raise a score, as an exponent: 0.6 becomes 0.7, 0.9 becomes 0.93, and 0 stays."""
 LONGEST = 2000
 """Characters of a record's content that are shown."""
 MOST_RELATIONS = 20
@@ -81,11 +81,11 @@ def search(
     """
     strengths = way.searcher.strengths(checked("query", query))
     scores = way.scale.scores(strengths)
+    fitting = np.zeros_like(scores)
     if context is not None and context.strip():
         fitting = way.scale.scores(way.searcher.strengths(checked("context", context)))
-        scores += np.where(scores > 0, CONTEXT * fitting * (1 - scores), 0.0)
-    scores = np.round(scores, 4)
-    order = np.lexsort((-strengths, -scores))
+    scores = np.round(scores ** (1 - CONTEXT * fitting), 4)
+    order = np.lexsort((-strengths, -fitting, -scores))
     total = int((scores >= threshold).sum())
     chosen = [int(at) for at in order[: min(max_results, total)]]
     return Answer(results=[result(library, at, float(scores[at])) for at in chosen], total_results=total)

@@ -58,6 +58,7 @@ class Graph:
         if exact in self._graph:
             return exact
         found = self.ending(name)
+        found = [one for one in found if one.endswith(name)] or found  # so written, or else in any case
         if len(found) == 1:
             return found[0]
         if found:

@@ -69,7 +69,7 @@ _WISHES: Sequence[tuple[re.Pattern[str], Wish]] = [
     )
 ]
 """What a question asks for, by the first that fits."""
-_NAME = re.compile(r"[^\W\d]\w*(?:\.\w+)*")
+_NAME = re.compile(r"[^\W\d](?:[\w./#-]*\w)?")
 _CALLED = re.compile(r"\b(?:method|function|class|module|exception|package) ([^\W\d][\w.]*\w)")
 _WISHING = frozenset(
     words(
