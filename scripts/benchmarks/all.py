@@ -31,6 +31,7 @@ NAMES = (
     "tenants",
     "failover",
     "coordinators",
+    "rag_quality",
 )
 BEGIN, END = "<!-- figures: written by scripts/bench all -->", "<!-- end of figures -->"
 

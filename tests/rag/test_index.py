@@ -127,7 +127,7 @@ def test_nobody_sees_an_index_before_it_is_whole(small: Corpus, tmp_path: Path) 
 
     open_library(small, Watching(), tmp_path / "cache")
     assert seen == [[]]
-    assert only_file(tmp_path / "cache")
+    assert only_file(tmp_path / "cache").stat().st_size > 0
 
 
 def test_three_processes_that_start_together_make_one_index(small: Corpus, tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_an_index_that_nobody_used_for_long_goes_when_another_is_made(small: Cor
     past = unused.stat().st_mtime - UNUSED_FOR - 1
     os.utime(unused, (past, past))
     open_library(small, Latent(), tmp_path / "cache")
-    assert only_file(tmp_path / "cache") != unused
+    assert only_file(tmp_path / "cache").name != unused.name
 
 
 def test_an_embedder_is_named_by_its_module(tmp_path: Path) -> None:
