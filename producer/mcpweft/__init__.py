@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from mcpweft.handle import Handle
     from mcpweft.inquiry import Inquiry
     from mcpweft.mapping import Mapped
+    from mcpweft.rag import RagClient, SyncRagClient
     from mcpweft.result import (
         AudioBlock,
         Block,
@@ -78,6 +79,7 @@ _FROM = {
         "AudioBlock", "Block", "ImageBlock", "Progress", "ResourceBlock", "ResourceLink", "Result",
         "TextBlock", "UnknownBlock",
     ),
+    "mcpweft.rag": ("RagClient", "SyncRagClient"),
     "mcpweft.sync": ("SyncClient",),
     "mcpweft.terms": ("CallOptions", "Duration", "Priority"),
     "mcpweft.errors": (
@@ -129,6 +131,7 @@ __all__ = [
     "Priority",
     "Progress",
     "QueueFullError",
+    "RagClient",
     "RejectedError",
     "RequestCancelledError",
     "RequestTimeoutError",
@@ -145,6 +148,7 @@ __all__ = [
     "StoreLostError",
     "SyncClient",
     "SyncHandle",
+    "SyncRagClient",
     "TextBlock",
     "Times",
     "Tool",

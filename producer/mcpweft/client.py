@@ -117,6 +117,11 @@ class Client:
         defaults = Defaults.of(config) if config is not None else Defaults.found(Path.cwd(), os.environ)
         return place.url, place.namespace, defaults
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be used now."""
+        return self._opened is not None
+
     async def close(self) -> None:
         """End every wait with SHUTTING_DOWN and let go of the store; what was accepted goes on."""
         opened, self._opened = self._opened, None

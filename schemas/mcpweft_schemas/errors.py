@@ -3,6 +3,7 @@
     McpweftError                      code, executed, retryable, retry_after, http_status, times, attempts
     ├── CallerError                   the caller must change something
     │   ├── InvalidConfigError        INVALID_CONFIG          500
+    │   │   └── UnmetGoalError        (what `optimize_for` cannot reach)
     │   ├── InvalidArgumentsError     INVALID_ARGUMENTS       422
     │   ├── UnknownCapabilityError    UNKNOWN_CAPABILITY      404
     │   ├── UnknownToolError          UNKNOWN_TOOL            404
@@ -112,6 +113,12 @@ class InvalidConfigError(CallerError):
 
     def _ran(self) -> str:  # no call is involved: whether a tool ran is no question here
         return ""
+
+
+class UnmetGoalError(InvalidConfigError):
+    """No configuration reaches the goal; `remedies` are what would make it one that can be reached."""
+
+    remedies: tuple[str, ...] = ()
 
 
 class InvalidArgumentsError(CallerError):

@@ -19,6 +19,7 @@ from mcpweft_schemas.config.sections import (
     CoordinatorConfig,
     EventsConfig,
     QueueConfig,
+    RagConfig,
     RedisConfig,
     ScalingConfig,
     StrategyConfig,
@@ -69,6 +70,7 @@ class Config(Section):
         default_factory=StrategyConfig, description="How work is divided among a pool's workers."
     )
     scaling: ScalingConfig = Field(default_factory=ScalingConfig, description="The number of workers.")
+    rag: RagConfig = Field(default_factory=RagConfig, description="What a RagClient does.")
     servers: dict[str, ServerConfig] = Field(
         default_factory=dict[str, ServerConfig], description="The MCP servers, by name."
     )
