@@ -17,6 +17,7 @@ what a rule says.
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -83,11 +84,11 @@ class Rulebook:
         while True:
             await self._wait(until)
             if self._error is not None and not isinstance(self._error, StoreUnreachableError):
-                raise self._error
+                raise copy.copy(self._error)  # a traceback of its own for each who waits
             if self._rules is not None:
                 return self._rules  # where the store did not answer: those that were read last
             if self._refused is not None:
-                raise self._refused
+                raise copy.copy(self._refused)
             if self._clock() + pause >= until:
                 raise _unread(self._error) from self._error
             await asyncio.sleep(pause)
@@ -114,16 +115,15 @@ class Rulebook:
     async def _read(self) -> None:
         began = self._clock()
         try:
-            if await self._store.rules_version() != self._seen:
-                await self._take()
+            if (version := await self._store.rules_version()) != self._seen:
+                await self._take(version)
         except FabricError as error:
             self._error = error
         else:
             self._error, self._looked_at = None, began
 
-    async def _take(self) -> None:
+    async def _take(self, version: int) -> None:
         """Read and compile what is in force. What is wrong changes nothing, and is told once."""
-        version = -1
         try:
             bulletin = await self._store.rules()
             version = bulletin.version

@@ -117,6 +117,17 @@ def _counted(client: Client) -> list[float]:
     return looks
 
 
+async def test_what_is_no_json_at_all_is_told_once_and_lets_nothing_through(
+    client: Client, start: Start, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = await start("cap")
+    await store.link.run("HSET", store.fleet.rules, "version", 9, "document", "{")
+    for _ in range(3):
+        with pytest.raises(errors.InvalidConfigError, match="version 9, cannot be read here"):
+            await client.call("cap.echo")
+    assert (worker.fetched, caplog.text.count("cannot be read here")) == ([], 1)
+
+
 @pytest.mark.parametrize("first", [True, False])
 async def test_rules_that_cannot_be_read_here_let_nothing_through_unless_earlier_ones_can(
     client: Client, start: Start, store: Store, caplog: pytest.LogCaptureFixture, *, first: bool
