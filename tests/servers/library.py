@@ -13,10 +13,14 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
-from echo import READS, Server
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a server gets a bare environment
+
+from servers.echo import READS, Server
 
 BOOKS = (
     "The History of the Zip Archive",
