@@ -23,10 +23,10 @@ class Hashed:
 
     key = "hashed"
 
-    def learn(self, _texts: Sequence[str]) -> Learnt:
+    def learn(self, texts: Sequence[str]) -> Learnt:  # noqa: ARG002  # there is nothing to learn
         return {}
 
-    def recall(self, _learnt: Learnt) -> None:
+    def recall(self, learnt: Learnt) -> None:
         pass
 
     def documents(self, texts: Sequence[str]) -> Matrix:
