@@ -13,7 +13,6 @@ import numpy as np
 
 from mcpweft_schemas.config import load_config
 from retrieval.answer import search
-from retrieval.corpus import Corpus
 from retrieval.embedder import load_embedder
 from retrieval.library import open_library
 from retrieval.searcher import RIGHT
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pytest
+
+    from retrieval.corpus import Corpus
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "rag.md").read_text(encoding="utf-8")
