@@ -49,6 +49,15 @@ class Counting(Hashed):
         return super().learn(texts)
 
 
+class Failing(Hashed):
+    """Cannot learn."""
+
+    key = "failing"
+
+    def learn(self, texts: Sequence[str]) -> Learnt:
+        raise RuntimeError(f"no model for {len(texts)} texts")
+
+
 class Gated(Hashed):
     """Learns only once there is a file at `$GATE`."""
 
