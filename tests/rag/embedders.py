@@ -23,10 +23,10 @@ class Hashed:
 
     key = "hashed"
 
-    def learn(self, _texts: Sequence[str]) -> Learnt:
+    def learn(self, texts: Sequence[str]) -> Learnt:  # noqa: ARG002  # there is nothing to learn
         return {}
 
-    def recall(self, _learnt: Learnt) -> None:
+    def recall(self, learnt: Learnt) -> None:
         pass
 
     def documents(self, texts: Sequence[str]) -> Matrix:
@@ -47,6 +47,15 @@ class Counting(Hashed):
         with Path(os.environ["LEARNT"]).open("a") as file:
             file.write(f"{len(texts)}\n")
         return super().learn(texts)
+
+
+class Failing(Hashed):
+    """Cannot learn."""
+
+    key = "failing"
+
+    def learn(self, texts: Sequence[str]) -> Learnt:
+        raise RuntimeError(f"no model for {len(texts)} texts")
 
 
 class Gated(Hashed):

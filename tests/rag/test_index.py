@@ -157,6 +157,7 @@ def test_an_index_that_nobody_used_for_long_goes_when_another_is_made(small: Cor
     os.utime(unused, (past, past))
     open_library(small, Latent(), tmp_path / "cache")
     assert only_file(tmp_path / "cache").name != unused.name
+    assert [path.stem for path in (tmp_path / "cache").glob("*.lock")] == [only_file(tmp_path / "cache").stem]
 
 
 def test_an_embedder_is_named_by_its_module(tmp_path: Path) -> None:

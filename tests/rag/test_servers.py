@@ -107,6 +107,7 @@ async def test_a_server_answers_while_its_index_is_made_and_a_call_waits_for_it(
     [
         (("--corpus", "nowhere/at/all"), "nowhere/at/all is not a folder"),
         (("--embedder", "rag.nowhere:Model"), "embedder 'rag.nowhere:Model' cannot be loaded"),
+        (("--embedder", "rag.embedders:Failing"), "no model for"),
         (("--cache", "/dev/null/cache"), "/dev/null/cache"),
     ],
 )

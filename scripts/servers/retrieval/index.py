@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+import weakref
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,8 @@ class Index:
         self._lock = threading.Lock()
         try:
             self._connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, check_same_thread=False)
+            self.close = weakref.finalize(self, self._connection.close)
+            """Let go of the file; done as well when nobody holds this any more."""
             self._check()
             self.records = [
                 Record(name, kind, content, source, title, about, json.loads(metadata))
@@ -99,10 +102,6 @@ class Index:
         with closing(sqlite3.connect(path)) as connection, connection:
             rows = [(name, json.dumps(value)) for name, value in notes.items()]
             connection.executemany("INSERT OR REPLACE INTO note VALUES (?, ?)", rows)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._connection.close()
 
     def _all(self, statement: str) -> list[Any]:
         return self._connection.execute(statement).fetchall()

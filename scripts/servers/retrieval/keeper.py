@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -56,9 +56,10 @@ def keep(place: Path, make: Callable[[Path], None], load: Callable[[Path], T]) -
 def _loaded(place: Path, load: Callable[[Path], T]) -> T | None:
     try:
         found = load(place)
-        os.utime(place)
     except (FileNotFoundError, Unusable):
         return None
+    with suppress(OSError):  # a cache that may only be read serves as well
+        os.utime(place)
     return found
 
 
@@ -72,5 +73,7 @@ def _locked(path: Path) -> Generator[None]:
 def _sweep(place: Path) -> None:
     """Remove what lies beside `place` and has not been loaded for long."""
     for path in place.parent.glob(f"*{place.suffix}"):
-        if path != place and path.stat().st_mtime < time.time() - UNUSED_FOR:
-            path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # somebody else was first
+            if path != place and path.stat().st_mtime < time.time() - UNUSED_FOR:
+                path.unlink()
+                path.with_suffix(".lock").unlink()

@@ -20,7 +20,7 @@ from retrieval.index import Index, write
 from retrieval.keeper import default_folder, keep
 from retrieval.meaning import Meaning
 from retrieval.relating import Relating
-from retrieval.searcher import Scale, measure, probes
+from retrieval.searcher import Remembering, Scale, measure, probes
 from retrieval.wording import Wording
 
 if TYPE_CHECKING:
@@ -88,7 +88,8 @@ class Library:
         return {name: asdict(way.scale) for name, way in ways.items()}
 
     def _way(self, name: str, searcher: Searcher) -> Way:
-        if name not in self._scales:
+        if name not in self._scales:  # an index is being made
+            searcher = Remembering(searcher)
             self._scales[name] = measure(searcher, self._probes)
         return Way(searcher, self._scales[name])
 

@@ -23,5 +23,5 @@ class Meaning:
 
     def strengths(self, query: str) -> Strengths:
         """Return the cosines; rows that are shorter than 1 make them smaller, and below 0 is nothing."""
-        question = self._index.embedder.question(query)
+        question = np.ravel(self._index.embedder.question(query))
         return np.asarray(np.maximum(self._index.vectors @ question, 0.0), dtype=np.float64)

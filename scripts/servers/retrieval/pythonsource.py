@@ -39,6 +39,10 @@ class Module:
     """Name in the module → the full name that it stands for."""
     stars: list[str] = field(default_factory=list[str])
     """Modules of which it imports all."""
+    imports: list[ast.Import | ast.ImportFrom] = field(default_factory=list[ast.Import | ast.ImportFrom])
+    """All of its imports, those within functions as well."""
+    definitions: list[tuple[str, Definition, str]] = field(default_factory=list[tuple[str, Definition, str]])
+    """What it and its classes define for others: name, node, kind."""
 
     def absolute(self, module: str | None, level: int) -> str:
         """Return the full name of a module that an import names, `level` dots before it."""
@@ -62,6 +66,8 @@ def read_python(root: Path, files: Iterable[Path]) -> Reading:
         _learn_names(module)
         records += _records(module)
         relations += _relations(module)
+        module.imports.clear()
+        module.definitions.clear()
         module.tree.body.clear()  # a tree needs a hundred times the room of what is kept of it
     records = _told_of_parents(records)
     aliases = _aliases(modules, {record.name for record in records})
@@ -93,7 +99,7 @@ def _records(module: Module) -> Iterator[Record]:
     text = ast.get_docstring(module.tree) or ""
     content = _content(f"module {module.name}", text)
     yield Record(module.name, "module", content, f"{module.path}:1", title, metadata={"module": module.name})
-    for name, node, kind in _definitions(module):
+    for name, node, kind in module.definitions:
         head = _signature(name, node)
         content = _content(head, ast.get_docstring(node) or "")
         place = f"{module.path}:{node.lineno}"
@@ -166,14 +172,17 @@ def _content(head: str, text: str) -> str:
 
 
 def _learn_names(module: Module) -> None:
-    for node in _statements(module.tree.body, inner=True):
+    every = _statements(module.tree.body, inner=True)
+    module.imports = [node for node in every if isinstance(node, ast.Import | ast.ImportFrom)]
+    module.definitions = list(_definitions(module))
+    for node in module.imports:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 module.names.setdefault(
                     alias.asname or alias.name.partition(".")[0],
                     (alias.asname and alias.name) or alias.name.partition(".")[0],
                 )
-        elif isinstance(node, ast.ImportFrom):
+        else:
             target = module.absolute(node.module, node.level)
             for alias in node.names:
                 if alias.name == "*":
@@ -217,7 +226,7 @@ def _relations(module: Module) -> Iterator[Relation]:
         yield Relation(parent, "contains", module.name)
     for imported in _imported(module):
         yield Relation(module.name, "imports", imported)
-    for name, node, _ in _definitions(module):
+    for name, node, _ in module.definitions:
         yield Relation(name.rpartition(".")[0], "contains", name)
         if isinstance(node, ast.ClassDef):
             verb, targets = "inherits", [_meant(base, module) for base in node.bases]
@@ -227,10 +236,10 @@ def _relations(module: Module) -> Iterator[Relation]:
 
 
 def _imported(module: Module) -> Iterator[str]:
-    for node in _statements(module.tree.body, inner=True):
+    for node in module.imports:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        else:
             target = module.absolute(node.module, node.level)
             if target != module.name:
                 yield target

@@ -65,6 +65,20 @@ class Scale:
         return np.asarray(np.interp(strengths, [0.0, right, max(self.own, 1.001 * right)], [0.0, RIGHT, OWN]))
 
 
+class Remembering:
+    """A searcher that is asked only once for the same: those that are measured share their parts."""
+
+    def __init__(self, searcher: Searcher) -> None:
+        self._searcher = searcher
+        self._known: dict[str, Strengths] = {}
+
+    def strengths(self, query: str) -> Strengths:
+        """Return what it found, now or before."""
+        if query not in self._known:
+            self._known[query] = self._searcher.strengths(query)
+        return self._known[query]
+
+
 @dataclass(frozen=True, slots=True)
 class Probe:
     """Two questions made from one record."""

@@ -54,7 +54,7 @@ class Opening:
         """
         try:
             return await asyncio.shield(asyncio.wrap_future(self._library))
-        except (OSError, ValueError) as exc:
+        except Exception as exc:  # an embedder of somebody else's may raise anything
             raise ToolError(f"the index cannot be had: {exc}") from exc
 
     def _open(self, open_it: Callable[[], Library]) -> None:
