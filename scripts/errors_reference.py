@@ -24,6 +24,7 @@ _DO: dict[Code, str] = {
     Code.INVALID_CONFIG: "The message names the key, the file and what to write. An `UnmetGoalError` among them "
     "(`optimize_for`) lists in `remedies` what would do.",
     Code.OUTCOME_UNKNOWN: "Look whether the tool acted, then decide. Say `idempotent=True` if repeating is harmless.",
+    Code.REJECTED: "`rule`, `reason` and `version` say why: change the request, or the rule ([rules](rules.md)).",
     Code.CONFLICT: "Use a new idempotency key for other arguments.",
     Code.CANCELLED: "Somebody cancelled it; call again if you still want it.",
     Code.RESULT_TOO_LARGE: "Ask the tool for less, or raise `worker.max_result`.",

@@ -38,6 +38,7 @@ BOUND = 10
 DEAD_AFTER, PATIENCE = 1000, 10_000
 TOOLS = {"write": False, "read": True}
 SERVERS = {"w1": "alpha", "w2": "alpha", "w3": "beta"}
+_EXTRAS: list[tuple[str, ...]] = [(), ("rules", "3 a-rule"), ("session", "s1", "rules", "4 b c")]
 
 
 @dataclass(slots=True)
@@ -304,6 +305,7 @@ class Player:
             waiter=self._one_of([PRODUCER, PRODUCER, OTHER, ""]),
             key=key, print=self._one_of(["a", "a", "b"]) if key else "",
             keep_ms=600_000, key_keep_ms=600_000,
+            extra=_EXTRAS[number % len(_EXTRAS)],
         )  # fmt: skip
         self.play.ids.append(sent.id)
         return sent

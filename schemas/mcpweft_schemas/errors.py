@@ -7,6 +7,7 @@
     │   ├── InvalidArgumentsError     INVALID_ARGUMENTS       422
     │   ├── UnknownCapabilityError    UNKNOWN_CAPABILITY      404
     │   ├── UnknownToolError          UNKNOWN_TOOL            404
+    │   ├── RejectedError             REJECTED                403
     │   ├── ConflictError             CONFLICT                409
     │   ├── RequestCancelledError     CANCELLED               499
     │   └── ResultExpiredError        RESULT_EXPIRED          410
@@ -142,6 +143,20 @@ class UnknownToolError(CallerError):
     code = Code.UNKNOWN_TOOL
     http_status = 404
     usual_advice = "Correct the name; `mcpweft tools` lists all."
+
+
+class RejectedError(CallerError):
+    """A routing rule of the fleet does not let the request in; it was not enqueued."""
+
+    code = Code.REJECTED
+    http_status = 403
+    usual_advice = "Change the request, or have the rule changed; `mcpweft rules list` shows all."
+    rule: str = ""
+    """Which rule."""
+    reason: str = ""
+    """Why, in its words."""
+    version: int = 0
+    """Of the rules: of the fleet's configuration, or 0 where the client's own file said so."""
 
 
 class ConflictError(CallerError):

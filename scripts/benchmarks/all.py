@@ -32,6 +32,7 @@ NAMES = (
     "failover",
     "coordinators",
     "presets",
+    "rag_quality",
 )
 BEGIN, END = "<!-- figures: written by scripts/bench all -->", "<!-- end of figures -->"
 

@@ -6,15 +6,15 @@ import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from benchmarks import all as every
-from benchmarks import chaos, profile
+from benchmarks import chaos, profile, rag_quality
 from benchmarks.rig.report import RECORDS
 from chaos.storm import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import pytest
 
 ONCE = ("--cold", "--rounds", "1")
 TINY = (*ONCE, "--seconds", "0.2")
@@ -81,6 +81,20 @@ def test_tenants_tells_its_figures(bench: Callable[..., dict[str, Any]]) -> None
     told = bench("tenants", *ONCE, "--seconds", "1", "--ms", "100", "--workers", "1")
     assert told["added_p95"] > -1
     assert told["heavy_rate"] > 0
+
+
+@pytest.mark.timeout(240)  # it makes the index of the standard library, on a machine that may be busy
+def test_rag_quality_tells_its_figures(
+    bench: Callable[..., dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # with tests/rag, that make it too
+    told = bench("rag_quality", "--half", "tuning", "--cache", str(shared / "indexes"))
+    assert told["recall_at_5"].keys() == set(rag_quality.WAYS)
+    assert told["recall_at_5"]["hybrid_search"] > 0.6
+    assert told["related_recall_at_5"]["graph_query"] > 0.6
+    assert min(told["kept"].values()) > 0.6
+    assert max(told["strangers"].values()) < 0.4
 
 
 def test_the_simulator_tells_how_fast_it_is(bench: Callable[..., dict[str, Any]]) -> None:

@@ -70,6 +70,8 @@ FOUND_BY_PLAYING = {
     "an end that tells twice": Change(
         "local gone = tell(r, reply)", "tell(r, reply) local gone = tell(r, reply)"
     ),
+    "an outcome that hides its rules": Change("if r.rules ~= '' then", "if false then"),
+    "an enqueue that forgets the rules": Change("  set('rules', field(more, 'rules') or '')\n", ""),
     "an outcome lost with its waiter": Change(
         "if gone or has(r.flags, 's') then", "if has(r.flags, 's') then"
     ),
