@@ -97,6 +97,18 @@ FINDINGS: dict[str, tuple[dict[str, Any], list[tuple[Severity, str]]]] = {
     ),
     "a slow server": (search(attempt_timeout="1m"), [(ERROR, "servers.search.attempt_timeout")]),
     "not a second to spare": ({"call": {"timeout": "93s"}}, [(ERROR, "call.attempt_timeout")]),
+    "a rule of many attempts": (
+        {"rules": [{"name": "eager", "then": {"max_attempts": 5}}]},
+        [(WARNING, "rules.eager.then")],
+    ),
+    "a rule of little time": (
+        {"rules": [{"name": "soon", "then": {"timeout": "10s"}}]},
+        [(WARNING, "rules.soon.then")],
+    ),
+    "a rule that leads nowhere": (
+        {"rules": [{"name": "lost", "then": {"capability": "find", "tags": ["gpu"]}}]},
+        [(WARNING, "rules.lost.then.capability"), (WARNING, "rules.lost.then.tags")],
+    ),
     "no failover": ({"call": {"max_attempts": 1}}, [(ERROR, "call.max_attempts")]),
     "no retry": ({"queue": {"retry_ratio": 0, "retry_floor": 0}}, [(ERROR, "queue.retry_ratio")]),
     "few retries": ({"queue": {"retry_burst": 5}}, [(WARNING, "queue.retry_burst")]),
@@ -152,6 +164,11 @@ def test_what_an_operator_would_change_is_found_and_nothing_else(
     change: dict[str, Any], expected: list[tuple[Severity, str]]
 ) -> None:
     assert found(change) == expected
+
+
+def test_a_rule_that_fits_is_left_alone() -> None:
+    then = {"max_attempts": 5, "timeout": "4m", "capability": "search", "tags": ["gpu"]}
+    assert found({**search(tags=["gpu"]), "rules": [{"name": "fits", "then": then}]}) == []
 
 
 def test_every_finding_has_a_reason_and_says_what_to_write() -> None:

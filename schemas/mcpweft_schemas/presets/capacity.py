@@ -32,6 +32,22 @@ def present(subject: Subject) -> Iterator[Finding]:
         yield error(key("servers", broken.name), f"It cannot run: {broken.reason}.", broken.advice)
 
 
+def routed(subject: Subject) -> Iterator[Finding]:
+    """Find rules that send requests where no server of this file is."""
+    pools = subject.pools
+    carried = {tag for server in subject.config.active.values() for tag in server.tags}
+    for rule in subject.config.rules:
+        where, to = f"{key('rules', rule.name)}.then", rule.then.capability
+        if to is not None and to not in pools:
+            yield warning(f"{where}.capability", f"No server here serves {to}.", f"One of {', '.join(pools)}")
+        if lost := sorted(set(rule.then.tags or ()) - carried):
+            yield warning(
+                f"{where}.tags",
+                f"No server here carries {', '.join(lost)}: a request of this rule waits for one in vain.",
+                "Tags that a server has, or such a server",
+            )
+
+
 def twice(subject: Subject) -> Iterator[Finding]:
     """Find capabilities with fewer than two servers, of which none may die."""
     for capability, servers in subject.pools.items():

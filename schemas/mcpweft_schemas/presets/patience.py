@@ -48,6 +48,23 @@ def summed(subject: Subject) -> Iterator[Finding]:
             )
 
 
+def ruled(subject: Subject) -> Iterator[Finding]:
+    """Find rules that give a request more attempts than its time holds."""
+    call, say = subject.config.call, duration.spoken
+    for rule in subject.config.rules:
+        if rule.then.max_attempts is None and rule.then.timeout is None:
+            continue
+        attempts, span = rule.then.max_attempts or call.max_attempts, rule.then.timeout or call.timeout
+        need = call.attempt_timeout * attempts + longest_wait(call.backoff, call.backoff_max, attempts)
+        if need >= span:
+            yield warning(
+                f"{key('rules', rule.name)}.then",
+                f"{attempts} attempts of {say(call.attempt_timeout)} and their pauses need {say(need)}, and "
+                f"its time is {say(span)}: a call ends before its last attempt does.",
+                f'timeout = "{say(math.ceil(need * 1.1))}", or fewer max_attempts',
+            )
+
+
 def retried(subject: Subject) -> Iterator[Finding]:
     """Find failures that would not be tried again."""
     call, queue = subject.config.call, subject.config.queue

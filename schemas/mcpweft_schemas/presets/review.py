@@ -27,8 +27,9 @@ def read(subject: Subject) -> Iterator[Finding]:
         yield warning("", text, "Change what it names, or leave it knowingly.")
 
 
-_ALWAYS: tuple[Rule, ...] = (capacity.present, patience.summed, patience.retried, read)
+_ALWAYS: tuple[Rule, ...] = (capacity.present, patience.summed, patience.ruled, patience.retried, read)
 _PRODUCTION: tuple[Rule, ...] = (
+    capacity.routed,
     capacity.twice,
     capacity.fitting,
     capacity.scaled,
