@@ -76,12 +76,16 @@ async def count(context: Context) -> int:
     return 2
 
 
+def upper(word: str) -> str:
+    return word.upper()
+
+
 @asynccontextmanager
 async def by_fake(request: pytest.FixtureRequest) -> AsyncGenerator[Client]:
     fake: FakeClient = request.getfixturevalue("mcpweft_fake")
     for name, value in VALUES.items():
         fake.returns(f"desk.{name}", value)
-    fake.returns("desk.shout", lambda word: word.upper())
+    fake.returns("desk.shout", upper)
     fake.raises("desk.refuse", errors.ToolError("no such row"))
     fake.returns("desk.hang", "late", delay="1h")
     fake.returns("desk.count", 2, progress=[Progress(1, 2, "half", 1)])
@@ -299,16 +303,17 @@ async def test_progress_is_heard(client: Client) -> None:
 
 
 async def test_a_typed_stub_calls_and_checks(client: Client) -> None:
-    @client.tool("desk.shout")
-    async def shout(word: str) -> str:
-        raise NotImplementedError
+    async def described(word: str) -> str:
+        raise AssertionError(word)  # a stub's body is never run
 
-    assert await shout("a") == "A"
-    handle = await shout.submit("b")
+    stub = client.tool("desk.shout")(described)
+    assert await stub("a") == "A"
+    handle = await stub.submit("b")
     assert await handle.result() == "B"
-    assert [said async for said in shout.map(["c", "d"])] == ["C", "D"]
+    assert [said async for said in stub.map(["c", "d"])] == ["C", "D"]
+    wrong: Any = 3
     with pytest.raises(errors.InvalidArgumentsError):
-        await shout(3)  # type: ignore[arg-type]  # what is tested
+        await stub(wrong)
 
 
 async def test_the_fleet_is_told_of(client: Client) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from mcp.server import MCPServer
@@ -48,12 +48,12 @@ def test_the_message_on_the_page_is_the_one_that_is_shown(mcpweft_fake_sync: Fak
 
 def play(name: str) -> None:
     """Run one of the README's programs here; the application is asked as a browser would."""
-    scope: dict[str, object] = {"__name__": "a_program"}
+    scope: dict[str, Any] = {"__name__": "a_program"}
     exec(compile(PROGRAMS[name], f"README: {name}", "exec"), scope)  # noqa: S102  # our own page
     if name == "fastapi":
         from fastapi.testclient import TestClient  # noqa: PLC0415  # slow, and for one of them
 
-        with TestClient(scope["app"]) as web:  # type: ignore[arg-type]  # it is the application
+        with TestClient(scope["app"]) as web:
             assert web.get("/time/UTC").json() == {"timezone": "UTC"}
             assert web.get("/time/Nowhere").status_code == 502
 

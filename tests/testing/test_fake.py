@@ -28,6 +28,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+def upper(query: str) -> str:
+    return query.upper()
+
+
+def same(query: str) -> str:
+    return query
+
+
 def surface(kind: type) -> dict[str, inspect.Signature]:
     return {
         name: inspect.signature(member)
@@ -80,7 +88,7 @@ async def test_a_callable_is_called_as_the_tool_is(mcpweft_fake: FakeClient) -> 
         await asyncio.sleep(0)
         return [query] * limit
 
-    mcpweft_fake.returns("search.find", slowly).then_returns(lambda query: query.upper())
+    mcpweft_fake.returns("search.find", slowly).then_returns(upper)
     assert (await mcpweft_fake.call("search.find", {"query": "tea", "limit": 2})).data == ["tea", "tea"]
     assert (await mcpweft_fake.call("search.find", {"query": "tea"})).data == "TEA"
     with pytest.raises(errors.InvalidArgumentsError, match="missing a required argument: 'query'") as caught:
@@ -307,7 +315,7 @@ def test_it_is_used_in_one_loop_after_another(mcpweft_fake: FakeClient) -> None:
 def test_the_sync_twin_shares_answers_and_calls(
     mcpweft_fake: FakeClient, mcpweft_fake_sync: FakeSyncClient
 ) -> None:
-    mcpweft_fake.returns("search.find", lambda query: query)
+    mcpweft_fake.returns("search.find", same)
     assert mcpweft_fake_sync.call("search.find", {"query": "tea"}, priority=9).data == "tea"
     handle = mcpweft_fake_sync.submit("search.find", {"query": "oolong"})
     assert type(handle) is SyncHandle

@@ -5,7 +5,7 @@ Above stand the fakes and the fake desk. This module must never know who asked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Failure: TypeAlias = McpweftError | type[McpweftError] | Code | str
 """An error to raise as it is, or a class or code whose words are then the real client's."""
 Step: TypeAlias = Progress | float
+Value: TypeAlias = Callable[..., Any] | object
+"""What is JSON-like, or what makes it of the arguments."""
 Content: TypeAlias = Sequence[Mapping[str, Any]]
 
 
@@ -90,7 +92,7 @@ class Answers:
 
     def then_returns(
         self,
-        value: Any = None,
+        value: Value = None,
         *,
         content: Content | None = None,
         delay: Duration = 0,

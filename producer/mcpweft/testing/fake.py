@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mcpweft.result import Result
     from mcpweft.rulebook import Rulebook
     from mcpweft.terms import CallOptions, Duration
-    from mcpweft.testing.answer import Answers, Content, Failure, Step
+    from mcpweft.testing.answer import Answers, Content, Failure, Step, Value
     from mcpweft.testing.call import Calls, Way
     from mcpweft_schemas.outcome import Executed
     from mcpweft_schemas.store import Store
@@ -56,7 +56,7 @@ class Told:
     def returns(
         self,
         name: str,
-        value: Any = None,
+        value: Value = None,
         *,
         content: Content | None = None,
         delay: Duration = 0,
