@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mcpweft import errors
+from mcpweft_schemas.edition import Edition
 from proxy import Proxy
 from waiting import until
 
@@ -54,6 +55,20 @@ async def test_other_pools_are_not_gone_round(shelf: Shelf, library: Worker) -> 
     async with shelf.rag(fallback=shelf.fallback()) as rag:
         assert (await rag.query("zip", capability="nobodys")).metadata.fallback
         assert not (await rag.query("zip")).metadata.fallback
+
+
+async def test_what_a_rule_rejects_is_not_asked_of_the_fallback(shelf: Shelf, library: Worker) -> None:
+    rule = {
+        "name": "closed",
+        "when": {"arguments": {"/query": {"matches": "secret"}}},
+        "then": {"reject": "no"},
+    }
+    await shelf.bench.store.amend(Edition(document={"rules": [rule]}), "m1")
+    async with shelf.rag(fallback=shelf.fallback(), fallback_after=60.0) as rag:
+        with pytest.raises(errors.RejectedError):
+            await rag.query("a secret zip")
+        assert not (await rag.query("zip")).metadata.fallback
+    assert shelf.asked_beside() == []
 
 
 async def test_a_store_that_dies_is_gone_round_and_returned_to(

@@ -49,7 +49,7 @@ async def test_a_client_that_calls_all_the_time_goes_by_new_rules_within_a_secon
         set_at = time.monotonic()
         while (seen := await ruled(client)) is None or seen.version != version:
             assert time.monotonic() - set_at < 5
-        assert time.monotonic() - set_at < FRESH_S + 0.7
+        assert time.monotonic() - set_at < 2 * FRESH_S
 
 
 async def test_the_first_call_after_a_pause_goes_by_what_is_in_force_then(
@@ -91,8 +91,8 @@ async def test_rules_cost_a_busy_client_two_commands_a_second_and_an_idle_one_no
             with pytest.raises(errors.RejectedError):
                 await client.call("cap.no")
             await asyncio.sleep(0)  # calls that never wait must let others run
-        assert 3 <= len(looks) <= 5
-        assert calls > 100
+        assert 2 <= len(looks) <= 5
+        assert calls > 4 * len(looks)
         waiting = asyncio.create_task(client.call("cap.echo"))
         await until(lambda: stale(client))
         so_far, beats = len(looks), moves(private_redis)
