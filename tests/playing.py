@@ -315,6 +315,7 @@ class Player:
             waiter=self._one_of([PRODUCER, PRODUCER, OTHER, ""]),
             key=key, print=self._one_of(["a", "a", "b"]) if key else "",
             keep_ms=600_000, key_keep_ms=600_000,
+            extra=self._one_of([(), (), ("rules", "3 a-rule"), ("session", "s1", "rules", "4 b c")]),
         )  # fmt: skip
         self.play.ids.append(sent.id)
         return sent

@@ -69,6 +69,7 @@ def test_the_wheel_says_what_the_base_install_needs_and_brings_the_licence(wheel
     needs = [need for need in metadata.get_all("Requires-Dist") or [] if "extra ==" not in need]
     assert {re.split(r"[<>=;! ]", need)[0] for need in needs} == {
         "cyclopts",
+        "google-re2",
         "msgpack",
         "pydantic",
         "redis[hiredis]",

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         NoServersError,
         OutcomeUnknownError,
         QueueFullError,
+        RejectedError,
         RequestCancelledError,
         RequestTimeoutError,
         ResourceExhaustedError,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from mcpweft.handle import Handle
     from mcpweft.inquiry import Inquiry
     from mcpweft.mapping import Mapped
+    from mcpweft.rag import RagClient, SyncRagClient
     from mcpweft.result import (
         AudioBlock,
         Block,
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
     from mcpweft_schemas.event import Event, Kind
     from mcpweft_schemas.life import Class, State
     from mcpweft_schemas.outcome import Attempt, Code, Executed, Times
+    from mcpweft_schemas.rules.ruling import Ruling
 
 _FROM = {
     "mcpweft.analytics": ("Analytics",),
@@ -78,20 +81,22 @@ _FROM = {
         "AudioBlock", "Block", "ImageBlock", "Progress", "ResourceBlock", "ResourceLink", "Result",
         "TextBlock", "UnknownBlock",
     ),
+    "mcpweft.rag": ("RagClient", "SyncRagClient"),
     "mcpweft.sync": ("SyncClient",),
     "mcpweft.terms": ("CallOptions", "Duration", "Priority"),
     "mcpweft.errors": (
         "CallerError", "ConflictError", "ConnectionFailedError", "FabricError", "FailoverExhaustedError",
         "InputRequiredError", "InvalidArgumentsError", "InvalidConfigError", "McpweftError", "NoServersError",
-        "OutcomeUnknownError", "QueueFullError", "RequestCancelledError", "RequestTimeoutError",
-        "ResourceExhaustedError", "ResultExpiredError", "ResultTooLargeError", "SessionLostError",
-        "ShuttingDownError", "StoreLostError", "ToolError", "ToolFailure", "UnknownCapabilityError",
-        "UnknownToolError",
+        "OutcomeUnknownError", "QueueFullError", "RejectedError", "RequestCancelledError",
+        "RequestTimeoutError", "ResourceExhaustedError", "ResultExpiredError", "ResultTooLargeError",
+        "SessionLostError", "ShuttingDownError", "StoreLostError", "ToolError", "ToolFailure",
+        "UnknownCapabilityError", "UnknownToolError",
     ),
     "mcpweft_schemas.config": ("Config",),
     "mcpweft_schemas.event": ("Event", "Kind"),
     "mcpweft_schemas.life": ("Class", "State"),
     "mcpweft_schemas.outcome": ("Attempt", "Code", "Executed", "Times"),
+    "mcpweft_schemas.rules.ruling": ("Ruling",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _FROM.items() for name in names}
 
@@ -129,6 +134,8 @@ __all__ = [
     "Priority",
     "Progress",
     "QueueFullError",
+    "RagClient",
+    "RejectedError",
     "RequestCancelledError",
     "RequestTimeoutError",
     "ResourceBlock",
@@ -137,12 +144,14 @@ __all__ = [
     "Result",
     "ResultExpiredError",
     "ResultTooLargeError",
+    "Ruling",
     "SessionLostError",
     "ShuttingDownError",
     "State",
     "StoreLostError",
     "SyncClient",
     "SyncHandle",
+    "SyncRagClient",
     "TextBlock",
     "Times",
     "Tool",

@@ -66,10 +66,9 @@ class LoopThread:
         if self._gone or self.forked:
             return
         self._gone = True
-        asyncio.run_coroutine_threadsafe(_cancel_all(), self._loop).result(_STOP_S)
+        asyncio.run_coroutine_threadsafe(_end(), self._loop).result(_STOP_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_STOP_S)
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
 
 
@@ -77,11 +76,13 @@ async def _begun(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
     return await make()
 
 
-async def _cancel_all() -> None:
+async def _end() -> None:
+    """End all that runs in this loop, in the loop itself: whoever stops it may have one that runs, too."""
     rest = asyncio.all_tasks() - {asyncio.current_task()}
     for task in rest:
         task.cancel()
     await asyncio.gather(*rest, return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_asyncgens()
 
 
 def forked(pid: int) -> InvalidConfigError:

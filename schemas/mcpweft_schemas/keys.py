@@ -147,6 +147,11 @@ class FleetKeys:
         """List: the last editions, oldest first, the one in force among them."""
         return self.config + ":history"
 
+    @property
+    def rules(self) -> str:
+        """Hash: of that edition, what producers follow."""
+        return self.prefix + "rules"
+
     def lease(self, name: str) -> str:
         """Name the hash of one lease: `lead`, or `server.<name>` for an exclusive server."""
         return f"{self.prefix}lease:{name}"

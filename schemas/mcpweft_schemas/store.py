@@ -38,6 +38,7 @@ from mcpweft_schemas.keys import FleetKeys, Keys
 from mcpweft_schemas.life import Class, State
 from mcpweft_schemas.limits import UNLIMITED, Limits
 from mcpweft_schemas.outcome import Code, Executed
+from mcpweft_schemas.rules.bulletin import Bulletin, document_of
 from mcpweft_schemas.script import script
 from mcpweft_schemas.wire import (
     Accepted,
@@ -328,9 +329,18 @@ class Store:
         trials = json.dumps([asdict(trial) for trial in edition.trials]) if edition.trials else ""
         word, version = await script("amend").run(
             self.link, self.fleet.config, edition.turn, write_document(edition.document), edition.by,
-            edition.reason, mark, trials, KEEP,
+            edition.reason, mark, trials, KEEP, document_of(edition.document),
         )  # fmt: skip
         return Word(word.decode()), int(version)
+
+    async def rules_version(self) -> int:
+        """Return the version with which the fleet's rules changed last, 0 where there never were any."""
+        return int(await self.link.run("HGET", self.fleet.rules, "version") or 0)
+
+    async def rules(self) -> Bulletin:
+        """Return the fleet's rules. Raises ValueError for what are none."""
+        version, document = await self.link.run("HMGET", self.fleet.rules, "version", "document")
+        return Bulletin.read(_text(version or b"0"), _text(document or b""))
 
     async def forget(self, capability: str, server: str) -> int:
         """Forget the tools of a server that was removed; return how many there were. Repeat freely."""

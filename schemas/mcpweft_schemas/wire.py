@@ -97,7 +97,8 @@ class Submission:
     """How long a stored outcome is kept."""
     key_keep_ms: int = 0
     extra: tuple[str, ...] = ()
-    """Further flat fields, name, value, …: `method`, `principal`, `credential`, `session`, `encoding`."""
+    """Further flat fields, name, value, …: `method`, `principal`, `credential`, `session`, `encoding`;
+    and `rules` (`Ruling.write`), which the record takes over."""
     version: str = VERSION
 
     def arguments(self) -> list[Any]:
@@ -256,6 +257,8 @@ class Reply:
     chunks: int = 0
     entry: str = ""
     """The delivery that made the outcome: part of the names of its chunks."""
+    rules: str = ""
+    """Which routing rules fitted it (`Ruling.read`)."""
 
     @classmethod
     def read(cls, raw: Mapping[bytes, bytes]) -> Reply | None:
@@ -278,6 +281,7 @@ class Reply:
             service_ms=float(service) if service else None,
             attempts=tuple(read_attempts(log.decode())) if log else (),
             chunks=int(raw.get(b"chunks", 0)), entry=raw.get(b"entry", b"").decode(),
+            rules=raw.get(b"rules", b"").decode(),
         )  # fmt: skip
 
     @classmethod

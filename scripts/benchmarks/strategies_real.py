@@ -10,9 +10,11 @@ each load a fabric of its own runs, all at the same time, and the strategy is sw
 `adaptive` is left out unless it is named: it learns for 14 minutes first. W4, W6 and W8 change within 420 s
 and are worth measuring with `--seconds 420` only.
 
-Between two calls a real worker settles one and fetches the next, which keeps its slot for some 5 ms: a load
-of 0.85 on servers of 50 ms is 0.93 in truth. So the figures stand beside those of a simulated fleet whose
-workers take `--overhead-ms` as well, and the gain beside the best that a fixed hold gains there.
+Between two calls a real worker settles one and fetches the next, and a call over a pipe takes longer than
+the server's work: `--overhead-ms`, in all. On servers of 50 ms and one call at a time arrivals of 0.85 would
+be a load of 0.93 in truth, so for W1 to W3 they are fewer by what the overhead takes. The figures stand
+beside those of a simulated fleet with the same overhead and the same arrivals, and the gain beside the best
+that a fixed hold gains there.
 
 predictive_gain   part of what an ideal model gains over round_robin (W2, W3) that predictive does
 possible_gain     the same of the best fixed hold in a simulated fleet with the overhead
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
     from simulation.fleet import Fleet
     from simulation.pool import Pool
 
+MEANS = {"W1": [0.05] * 4, "W2": [0.05] * 3 + [0.15], "W3": [0.05] * 2 + [0.3] * 2}
+"""Seconds that a call takes on each server, where each takes one at a time."""
 SLOW = {"W2": {"w3"}, "W3": {"w2", "w3"}}
 DEPTHS = (2, 3, 4, 6, 8)
 
@@ -63,7 +67,12 @@ async def measured(url: str, asked: Namespace) -> Rounds:
             async with AsyncExitStack() as stack:
                 fabrics = {
                     load: await stack.enter_async_context(
-                        Staffed(Path(folder) / f"{workload}-{load:g}", url, workload, load)
+                        Staffed(
+                            Path(folder) / f"{workload}-{load:g}",
+                            url,
+                            workload,
+                            true(workload, load, asked.overhead_ms / 1000),
+                        )
                     )
                     for load in asked.loads
                 }
@@ -92,10 +101,19 @@ async def cells(
     return row
 
 
+def true(workload: str, load: float, overhead: float) -> float:
+    """Return the arrivals that make a load of their part of what slots can serve with the overhead."""
+    means = MEANS.get(workload, ())
+    bare, taken = sum(1 / mean for mean in means), sum(1 / (mean + overhead) for mean in means)
+    return load * taken / bare if means else load
+
+
 def simulated(matrix: Matrix, overhead: float) -> dict[str, dict[str, float]]:
     """Return the same cells in virtual time, with an overhead of so many seconds a call."""
     return {
-        arm_of(w, load, s): measure(WORKLOADS[w], load, STRATEGIES[s], seed=1, overhead=overhead)
+        arm_of(w, load, s): measure(
+            WORKLOADS[w], true(w, load, overhead), STRATEGIES[s], seed=1, overhead=overhead
+        )
         for w in matrix.workloads
         for load in matrix.loads
         for s in matrix.strategies
@@ -118,7 +136,7 @@ def possible(matrix: Matrix, overhead: float) -> dict[str, float]:
     found: dict[str, float] = {}
     for workload, load in {(workload, load) for workload, load, _ in IDEAL}:
         if workload in matrix.workloads and load in matrix.loads:
-            run = partial(mean, WORKLOADS[workload], load, overhead=overhead)
+            run = partial(mean, WORKLOADS[workload], true(workload, load, overhead), overhead=overhead)
             without = run(STRATEGIES[DEFAULT])
             held = [run(fixed(workload, depth)) for depth in DEPTHS]
             for part in {part for *cell, part in IDEAL if cell == [workload, load]}:

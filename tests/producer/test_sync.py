@@ -207,3 +207,11 @@ def test_closing_ends_the_calls_of_other_threads(store_url: str, namespace: str,
         client.close()
         with pytest.raises(errors.ShuttingDownError, match="goes on"):
             waiting.result(5)
+
+
+async def test_it_is_closed_where_another_loop_runs(store_url: str, namespace: str) -> None:
+    client = SyncClient(store_url, namespace=namespace)
+    assert client.pools() == []
+    client.close()
+    with pytest.raises(errors.ShuttingDownError):
+        client.pools()

@@ -12,11 +12,13 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver import Context  # noqa: TC002  # the SDK reads the annotation at run time
 from mcp.server.mcpserver.exceptions import ToolError
 
-from mcpweft_workers.session import Cause, ServerSpec, SessionState
+from mcpweft_schemas.outcome import Executed
+from mcpweft_workers.session import CallFailed, Cause, ServerSpec, SessionState
 from servers.hold import failure, hold, text
 from waiting import until
 
 server = MCPServer("here")
+begun = asyncio.Event()
 stopped = asyncio.Event()
 
 
@@ -39,6 +41,7 @@ async def refuse() -> str:
 
 @server.tool()
 async def linger() -> None:
+    begun.set()
     try:
         await asyncio.Event().wait()
     except asyncio.CancelledError:
@@ -70,7 +73,18 @@ async def test_a_call_to_an_app_times_out_and_is_cancelled_there(app: ServerSpec
     async with hold(app) as session:
         failed = await failure(session, "linger", timeout=0.1)
         assert failed.cause is Cause.ATTEMPT_TIMEOUT
+        assert failed.executed is Executed.MAYBE
         await until(stopped.is_set)
+
+
+async def test_a_call_that_an_app_has_and_that_is_cut_off_may_have_run(app: ServerSpec) -> None:
+    begun.clear()
+    async with hold(app) as session:
+        call = asyncio.create_task(session.call("linger", {}, timeout=5))
+        await until(begun.is_set)
+    with pytest.raises(CallFailed) as caught:
+        await call
+    assert caught.value.executed is Executed.MAYBE
 
 
 @pytest.mark.parametrize(

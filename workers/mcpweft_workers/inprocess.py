@@ -17,11 +17,16 @@ from mcp.server import MCPServer
 from mcp.server.lowlevel import Server
 from mcp.shared.memory import create_client_server_memory_streams
 
+from mcpweft_schemas.outcome import Executed
 from mcpweft_workers.failure import Cause
 from mcpweft_workers.relay import Relay
+from mcpweft_workers.wire import PASSAGE
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from mcp.client._transport import WriteStream
+    from mcp.shared.message import SessionMessage
 
     from mcpweft_workers.spec import ServerSpec
     from mcpweft_workers.wire import Wire
@@ -49,7 +54,8 @@ class InProcess:
         self._task = asyncio.create_task(server.run(server_read, server_write, options), name="mcp app")
         self._task.add_done_callback(self._on_done)
         self._closing = (client[1], server_write)
-        await self._stack.enter_async_context(Relay(self._wire, *client).running())
+        read, write = client
+        await self._stack.enter_async_context(Relay(self._wire, read, _Noting(write)).running())
         return self
 
     async def __aexit__(
@@ -68,6 +74,32 @@ class InProcess:
     def _on_done(self, task: asyncio.Task[None]) -> None:
         why = "was cancelled" if task.cancelled() else str(task.exception() or "returned")
         self._wire.end(Cause.SERVER_DIED, f"Server {self._spec.name!r} ended: its run() {why}")
+
+
+class _Noting:
+    """The way to the server, where a call that sets out may from then on have run."""
+
+    def __init__(self, stream: WriteStream[SessionMessage]) -> None:
+        self._stream = stream
+
+    async def send(self, item: SessionMessage, /) -> None:
+        """Hand a message over, in the context of the call that it belongs to."""
+        passage = PASSAGE.get()
+        if passage is not None:
+            passage.executed = Executed.MAYBE
+        await self._stream.send(item)
+
+    async def aclose(self) -> None:
+        """Close the way."""
+        await self._stream.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
 
 
 def find(app: str) -> Server[Any]:

@@ -54,6 +54,7 @@ HEAD_START = 0.1
 """The part of the first backoff that a retry leaves to others before this worker may have it again."""
 
 _CALL = b"tools/call"  # the one method there is
+_PROGRESS_TOKEN, _RESERVED = "progressToken", "io.modelcontextprotocol/"
 
 LATEST = 0.1
 """What the latest answer's time weighs in the mean of them."""
@@ -325,7 +326,7 @@ class Runner:
             what = f"method {method.decode(errors='replace')!r} is not served here"
             return judgement.refused(delivery, what, "Call a tool.")
         try:
-            arguments, _ = delivery.request()
+            arguments, metadata = delivery.request()
         except ValueError as error:
             return judgement.refused(delivery, f"the request cannot be read: {error}", "Enqueue it anew.")
         self._means.catalog().check(delivery.tool, arguments)
@@ -340,7 +341,7 @@ class Runner:
             arguments,
             timeout=run.timeout,
             on_progress=heard if heard is None else self._hearing(heard),
-            meta=_meta(delivery),
+            meta=_meta(delivery, metadata),
         )
         self.heard_at = self._clock()
         self._means.meter.hear(answer.meta)
@@ -385,6 +386,16 @@ class Runner:
         await store.lay_chunks(capability, run.delivery, pieces, life + round(RECORD_LIFE * 1000))
 
 
-def _meta(delivery: Delivery) -> dict[str, Any] | None:
-    """Return what goes along with the call: the trace that the caller is in."""
-    return {"traceparent": delivery.trace} if delivery.trace else None
+def _meta(delivery: Delivery, metadata: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what goes along with the call: the caller's metadata, and the trace that it is in.
+
+    What the protocol itself writes there is not the caller's to say.
+    """
+    meta = {
+        name: value
+        for name, value in metadata.items()
+        if name != _PROGRESS_TOKEN and not name.startswith(_RESERVED)
+    }
+    if delivery.trace:
+        meta["traceparent"] = delivery.trace
+    return meta or None

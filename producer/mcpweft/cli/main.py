@@ -82,6 +82,12 @@ COMMANDS: dict[str, tuple[Entry, ...]] = {
             "Show and set how pools divide their work.",
             "coordinator",
         ),
+        Entry(
+            "rules",
+            "mcpweft_coordinator.cli.rules:app",
+            "Show, try out and set routing rules.",
+            "coordinator",
+        ),
     ),
     "Set up": (
         Entry("init", _HERE + "init:init", "Write a commented mcpweft.toml."),

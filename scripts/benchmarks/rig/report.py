@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import shlex
+import signal
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from dataclasses import dataclass, field
@@ -53,7 +54,11 @@ class Report:
 
 
 def options(description: str | None, *, rounds: bool = True) -> ArgumentParser:
-    """Return a parser with the flags that all benchmarks share, or all that have `rounds`."""
+    """Return a parser with the flags that all benchmarks share, or all that have `rounds`.
+
+    From here on SIGTERM ends this process as Ctrl-C does, so that what it has started is ended too.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     parser = ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter)
     if rounds:
         parser.add_argument("--rounds", type=int, default=5, help="rounds that count; one more warms up")
