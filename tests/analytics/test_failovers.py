@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -173,8 +174,7 @@ async def test_a_server_that_is_taken_out_by_hand_is_told_as_forced(bench: Bench
             now = await bench.store.breaker("echo", question("echo"))
             given = replace(by_hand(order, "echo", "to be mended", order.value), generation=now.generation)
             assert (await bench.store.breaker("echo", given)).word is Word.OK
-            moves = 1 if order is Order.FORCE_OPEN else 2
-            await until(lambda moves=moves: moved(client, moves))
+            await until(partial(moved, client, 1 if order is Order.FORCE_OPEN else 2))
     (one,) = (await client.analytics()).failovers
     assert (one.trouble, one.server) == (Trouble.FORCED, "echo")
     assert "to be mended" in one.cause

@@ -148,8 +148,8 @@ def _retry_budget(pool: PoolAnalytics) -> Iterator[Recommendation]:
     blamed = worst is not None and worst.failed > 0
     yield Recommendation(
         advice=Advice.RETRY_BUDGET, pool=pool.capability, server=worst.server if worst and blamed else None,
-        text=f"{asked.unretried} requests were not tried again because the pool's retry budget was spent: "
-        "mend the server that fails; only where it fails in bursts, raise the budget.",
+        text=f"Requests ended ({asked.unretried}) because the pool's retry budget was spent: mend the server "
+        "that fails; only where it fails in bursts, raise the budget.",
         key="queue.retry_ratio",
         evidence={
             "unretried": asked.unretried, "retried": asked.retried, "failed": pool.total.failed,

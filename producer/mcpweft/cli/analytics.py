@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from mcpweft.analytics import Failover, Point, PoolAnalytics, Recommendation, Series
 
 _HEADS = (
-    "pool", "server", "tool", "class", "answers", "per s", "failed", "retries", "queue p95", "service p50",
-    "p95", "p99", "response p95",
+    "pool", "server", "tool", "class", "answers", "per s", "failed", "retries", "wait p95", "p50", "p95",
+    "p99", "all p95",
 )  # fmt: skip
 _CHARTS: dict[str, tuple[str, Callable[[Point], float | None]]] = {
     "answers/s": ("{:.1f}", lambda point: point.throughput),
@@ -62,15 +62,7 @@ def analytics(
     if json:
         answer.print_json(asdict(found))
         return Exit.OK
-    for pool in found.pools:
-        if sys.stdout.isatty():
-            for line in charts(pool, found):
-                answer.print_line(line)
-    rows = [_row(one) for pool in found.pools for one in (pool.total, *pool.series)]
-    print_table(_HEADS, rows, empty="No pool is registered yet: start a worker, or `mcpweft up`.")
-    _print_troubles(found.failovers)
-    for line in _advice(found.recommendations):
-        answer.print_line(line)
+    show(found, drawn=sys.stdout.isatty())
     return Exit.OK
 
 
@@ -80,6 +72,18 @@ async def _analytics(fabric: Fabric, since: str, capability: str | None) -> Anal
     place = fabric.place()
     async with Client(place.url, namespace=place.namespace) as client:
         return await client.analytics(since, capability)
+
+
+def show(found: Analytics, *, drawn: bool) -> None:
+    """Print it for people; `drawn`: with charts."""
+    for pool in found.pools if drawn else ():
+        for line in charts(pool, found):
+            answer.print_line(line)
+    rows = [_row(one) for pool in found.pools for one in (pool.total, *pool.series)]
+    print_table(_HEADS, rows, empty="No pool is registered yet: start a worker, or `mcpweft up`.")
+    _print_troubles(found.failovers)
+    for line in _advice(found.recommendations):
+        answer.print_line(line)
 
 
 def charts(pool: PoolAnalytics, whole: Analytics, width: int = WIDTH) -> Iterator[str]:
