@@ -1,7 +1,7 @@
 """Asks the store for what was measured, and puts the analytics together.
 
 Of each pool it asks for its slots, `CHUNK` at a time so that no answer holds the store for long, and for its
-strategy; of the fleet for its events. An hour of one pool is 13 commands, a week 35.
+strategy; of the fleet for its events. An hour of one pool is 14 commands, a week 35.
 
 Above stands the client. Below are the store's moves, and the functions that make figures of what they answer.
 This module must never compute one itself.
