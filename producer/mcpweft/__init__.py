@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mcpweft import errors
+    from mcpweft.analytics import Analytics
     from mcpweft.blocking import SyncHandle
     from mcpweft.client import Client
     from mcpweft.errors import (
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from mcpweft_schemas.rules.ruling import Ruling
 
 _FROM = {
+    "mcpweft.analytics": ("Analytics",),
     "mcpweft.blocking": ("SyncHandle",),
     "mcpweft.client": ("Client",),
     "mcpweft.fleet": ("FleetStatus", "PoolView", "Tool", "WorkerView"),
@@ -99,6 +101,7 @@ _FROM = {
 _HOME = {name: module for module, names in _FROM.items() for name in names}
 
 __all__ = [
+    "Analytics",
     "Attempt",
     "AudioBlock",
     "Block",

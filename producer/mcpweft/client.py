@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Iterable, Mapping
     from typing import Unpack
 
+    from mcpweft.analytics import Analytics
     from mcpweft.fleet import FleetStatus, PoolView, Tool
     from mcpweft.inquiry import Inquiry
     from mcpweft.result import Result
@@ -376,6 +377,19 @@ class Client:
     async def pool(self, capability: str) -> PoolView:
         """Return one pool's figures; raises UnknownCapabilityError."""
         return await self._here().fleet.pool(capability)
+
+    async def analytics(self, since: Duration = "1h", capability: str | None = None) -> Analytics:
+        """Return what was measured of all pools or of one: figures, failovers, recommendations.
+
+        Args:
+            since: How far back, a week at most: in slots of 10 s up to an hour, of 10 min beyond it.
+            capability: Which pool; None: all. Raises UnknownCapabilityError.
+
+        """
+        from mcpweft.analytics import Historian  # noqa: PLC0415  # loaded by those who ask
+
+        historian = Historian(self._here().desk.command)
+        return await historian.look(span("since", since, 0.0), capability)
 
     def events(self, since: Duration | None = None, *, follow: bool = False) -> AsyncGenerator[Event]:
         """Iterate over what happened in the fleet, oldest first; with `follow`, over what happens, for ever.

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Mapping
     from typing import Unpack
 
+    from mcpweft.analytics import Analytics
     from mcpweft.fleet import FleetStatus, PoolView, Tool
     from mcpweft.inquiry import Inquiry
     from mcpweft.mapping import Mapped
@@ -122,6 +123,10 @@ class SyncClient(Threaded):
     def pool(self, capability: str) -> PoolView:
         """Return one pool's figures."""
         return self._ready().run(lambda: self._client.pool(capability))
+
+    def analytics(self, since: Duration = "1h", capability: str | None = None) -> Analytics:
+        """Return what was measured of all pools or of one; as `Client.analytics`."""
+        return self._ready().run(lambda: self._client.analytics(since, capability))
 
     def events(self, since: Duration | None = None, *, follow: bool = False) -> Iterator[Event]:
         """Iterate over what happened in the fleet; as `Client.events`."""

@@ -17,11 +17,10 @@ from mcpweft_schemas.errors import InvalidArgumentsError
 from mcpweft_schemas.life import Class, State
 from mcpweft_schemas.outcome import Attempt, Code, Executed
 from mcpweft_schemas.packing import pack, unpack
+from mcpweft_schemas.word import Word
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-
-    from mcpweft_schemas.word import Word
 
 _E = TypeVar("_E", bound=StrEnum)
 
@@ -196,6 +195,15 @@ class Fetched:
     """Until a delayed request may be taken; None where none waits."""
     more: bool
     deliveries: tuple[Delivery, ...]
+
+    @classmethod
+    def read(cls, raw: Sequence[Any]) -> Fetched:
+        """Read what fetch.lua and adopt.lua answer."""
+        due = int(raw[2])
+        return cls(
+            word=Word(raw[0].decode()), now_ms=int(raw[1]), next_due_ms=None if due < 0 else due,
+            more=raw[3] == b"1", deliveries=tuple(Delivery.read(item) for item in raw[4:]),
+        )  # fmt: skip
 
 
 @dataclass(slots=True)

@@ -24,6 +24,7 @@ from mcpweft_schemas.wire import PIECE, PROGRESS
 from mcpweft_workers import judgement
 from mcpweft_workers.backoff import Patience, jittered
 from mcpweft_workers.binding import token
+from mcpweft_workers.bookkeeper import Ended
 from mcpweft_workers.breaker import Outcome
 from mcpweft_workers.failure import CallFailed, Cause
 from mcpweft_workers.log import event
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from mcpweft_schemas.wire import Delivery, Settlement
     from mcpweft_workers.binding import Binding
+    from mcpweft_workers.bookkeeper import Bookkeeper
     from mcpweft_workers.breaker import Permit
     from mcpweft_workers.catalog import Catalog
     from mcpweft_workers.gate import Gate
@@ -106,6 +108,8 @@ class Means:
     gate: Gate
     slots: Slots
     settlers: Mapping[str, Settler]
+    """By capability."""
+    books: Mapping[str, Bookkeeper]
     """By capability."""
     progress: Progress
     meter: Meter
@@ -248,6 +252,12 @@ class Runner:
             self.spreads[pool].add(run.waited_ms + 1000 * took)
         self._means.metrics.ended(pool, delivery.klass, judged.outcome)
         self._means.metrics.served(pool, judged.outcome, took, settlement.service_ms, len(settlement.body))
+        self._means.books[pool].count(
+            Ended(
+                delivery.tool, delivery.klass, delivery.attempt, judged.outcome, 1000 * took, run.waited_ms,
+                settlement.service_ms, 1000 * run.timeout,
+            )
+        )  # fmt: skip
         level = logging.INFO if settlement.how == "done" else logging.WARNING
         event(
             level,

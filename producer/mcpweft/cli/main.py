@@ -59,6 +59,7 @@ COMMANDS: dict[str, tuple[Entry, ...]] = {
         Entry("tools", _HERE + "fleet:tools", "List the tools that the fabric offers."),
         Entry("status", _HERE + "fleet:status", "Show pools, queues and workers."),
         Entry("events", _HERE + "events:events", "Show what happened in the fleet, and follow it."),
+        Entry("analytics", _HERE + "analytics:analytics", "Show what was measured, and what to change."),
         Entry("inspect", _HERE + "request:inspect", "Show where one call stands, and each attempt."),
         Entry("dead", _HERE + "dead:app", "List, show, replay or purge dead letters."),
     ),
