@@ -31,6 +31,7 @@ NAMES = (
     "tenants",
     "failover",
     "coordinators",
+    "claims",
 )
 BEGIN, END = "<!-- figures: written by scripts/bench all -->", "<!-- end of figures -->"
 
@@ -53,6 +54,8 @@ def lines(record: dict[str, Any]) -> list[str]:
     rows: list[str] = []
     for name in [*goals, *(name for name in figures if name not in goals)]:
         value, goal = figures[name], goals.get(name, "")
+        if isinstance(value, dict) and any(isinstance(each, dict) for each in value.values()):
+            continue  # a table of its own, which its page has
         told = ", ".join(f"{key}: {v}" for key, v in value.items()) if isinstance(value, dict) else str(value)
         rows.append(f"| {record['benchmark']} | `{name}` | {told} | {goal} | {met(value, goal)} |")
     return rows

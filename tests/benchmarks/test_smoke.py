@@ -13,6 +13,7 @@ from chaos.storm import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import pytest
 
@@ -143,3 +144,24 @@ def test_strategies_real_tells_its_figures_and_who_answered_is_who_is_said_to(
     told = bench("strategies_real", *cells, "--seconds", "2", "--warm-up", "1")
     assert told["misattributed"] == told["failed"] == 0
     assert told["over_simulated"]["median"] > 0
+
+
+def test_claims_tells_a_row_and_judges_nothing_where_it_is_short(
+    bench: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    short = (
+        "--only",
+        "availability",
+        "--length",
+        "0.01",
+        "--rounds",
+        "1",
+        "--state",
+        str(tmp_path / "state"),
+    )
+    told = bench("claims", *short)
+    row = told["claims"]["availability"]
+    assert (told["label"], row["reached"], told["targets_missed"]) == ("smoke", None, None)
+    assert (row["void"], row["measured"]["requests"]) == ([], 72)
+    assert 0 < row["measured"]["at_least"] < row["measured"]["availability"] <= 1
+    assert len((tmp_path / "state" / "availability" / "1.fabric.jsonl").read_text().splitlines()) == 72
