@@ -2,7 +2,7 @@
 
     scripts/bench all [NAME…] [--figures-only]
 
-About an hour and a half on an idle machine. Above stand docs/benchmarks/ and whoever publishes a version;
+About two hours on an idle machine. Above stand docs/benchmarks/ and whoever publishes a version;
 below are the benchmarks. What it writes of their figures is what their JSON says, misses included.
 """
 

@@ -1,7 +1,7 @@
 """The headline claims as experiments: what holds, by how much, and how sure that is.
 
     scripts/bench claims [--full] [--only scaling,p50,blackhole,availability,failover] [--rounds 5]
-                         [--state DIR] [--length 0.1] [--record]
+                         [--state DIR] [--length 0.1] [--gather] [--record]
 
     scaling        1, 2, 4, 8 servers against as many bare MCP clients            experiments/scaling.py
     p50            load balancing against a random choice, at a load of 0.6      experiments/balance.py
@@ -12,7 +12,8 @@
 A run is a tenth as long as it should be and is called `smoke`: it shows that all works and judges no
 target. `--full` judges. It takes some four hours, and what it has found of each arm of each repetition lies
 in `--state` (`.claims/1` in the checkout): it can be ended at any time and goes on from there, part by part
-with `--only`. A smoke run measures anew what it is asked for. Figures are those of all that lies there.
+with `--only`. A smoke run measures anew what it is asked for. Figures are those of all that lies there, and
+`--gather` measures nothing and tells them.
 
 Servers are simulated: processes that take so long for a call by sleeping, one at a time, first come first
 served; each answers with the nonce of the call and writes it down. A run, one arm of one repetition, is void
@@ -168,6 +169,7 @@ def asked_for() -> Namespace:
     )
     parser.add_argument("--state", type=Path, metavar="DIR", help="where what was found lies")
     parser.add_argument("--length", type=float, help=f"part of a full run; {SMOKE} where not --full")
+    parser.add_argument("--gather", action="store_true", help="tell what was found, and measure nothing")
     asked = parser.parse_args()
     if strange := set(asked.only) - set(EXPERIMENTS):
         parser.error(f"{', '.join(sorted(strange))}: known are {', '.join(EXPERIMENTS)}")
@@ -183,7 +185,7 @@ def main() -> None:
     asked = asked_for()
     book = Notebook(asked.state)
     with store_of(asked) as store:
-        for name in asked.only:
+        for name in () if asked.gather else asked.only:
             if not asked.full:
                 book.forget(name)
             measure(EXPERIMENTS[name], book, store, asked)

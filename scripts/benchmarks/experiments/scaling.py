@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from benchmarks.rig.tally import Call
 
 NUMBERS = (1, 2, 4, 8)
-MS, OUTSTANDING, SECONDS, SETTLE_S, TIMEOUT_S = 50.0, 64, 10.0, 1.0, 60.0
+MS, OUTSTANDING, SECONDS, SETTLE_S, TIMEOUT_S = 50.0, 64, 20.0, 1.0, 60.0
 CLAIM = "2 servers +80 to 120 %, 4: +200 to 300 %, 8: +400 to 600 %"
 
 
