@@ -64,8 +64,8 @@ class Asked:
 async def act(client: Client, console: Console) -> bool:
     """Ask all, the last of them around a kill; return whether each was answered."""
     console.print(
-        f"Now {len(CALM) + len(STRUCK)} questions to the search servers, through RagClient. The first ones wait "
-        "until the index of the\nstandard library is made; the last ones lie on a server that is killed.\n"
+        f"Now {len(CALM) + len(STRUCK)} questions to the search servers, through RagClient. The first ones "
+        "wait until the index of the\nstandard library is made; the last ones lie on a server that dies.\n"
     )
     settings = RagSettings(timeout=60.0)
     async with RagClient(client, settings) as rag:

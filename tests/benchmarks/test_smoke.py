@@ -15,6 +15,7 @@ from chaos.storm import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 ONCE = ("--cold", "--rounds", "1")
 TINY = (*ONCE, "--seconds", "0.2")
@@ -171,3 +172,24 @@ def test_presets_tells_of_each_preset_and_whether_it_reaches_its_figure(
     assert row["workers"] >= 2
     assert row["ceiling"] > 0
     assert row["reached"] == (told["reached"] >= 0.99)
+
+
+def test_claims_tells_a_row_and_judges_nothing_where_it_is_short(
+    bench: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    short = (
+        "--only",
+        "availability",
+        "--length",
+        "0.01",
+        "--rounds",
+        "1",
+        "--state",
+        str(tmp_path / "state"),
+    )
+    told = bench("claims", *short)
+    row = told["claims"]["availability"]
+    assert (told["label"], row["reached"], told["targets_missed"]) == ("smoke", None, None)
+    assert (row["void"], row["measured"]["requests"]) == ([], 72)
+    assert 0 < row["measured"]["at_least"] < row["measured"]["availability"] <= 1
+    assert len((tmp_path / "state" / "availability" / "1.fabric.jsonl").read_text().splitlines()) == 72

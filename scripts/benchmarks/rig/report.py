@@ -81,9 +81,9 @@ def show(number: int, arm: str, figures: Figures) -> None:
 def table(rounds: Rounds) -> str:
     """Return a table of each arm's figures over the rounds: median and range."""
     lines = [f"{'arm':<14} {'figure':<22} {'median':>11} {'low':>11} {'high':>11}"]
-    for arm, first in (rounds[0] if rounds else {}).items():
+    for arm, first in {arm: of for row in rounds for arm, of in row.items()}.items():
         for figure in first:
-            found = summarise(row[arm][figure] for row in rounds)
+            found = summarise(row[arm][figure] for row in rounds if figure in row.get(arm, ()))
             lines.append(
                 f"{arm:<14} {figure:<22} {found.median:>11.4g} {found.low:>11.4g} {found.high:>11.4g}"
             )
