@@ -202,6 +202,8 @@ async def main() -> int:
             console.print(report.summary(calls, director.outcomes))
             console.print(report.moved(director.outcomes, director.victims))
             answered = await questions.act(client, console)
+            console.print(report.standing(await client.status()))
+            console.print(report.measured(await client.analytics("10m")))
             await client.close()
             ended = stage.close()
         finally:
