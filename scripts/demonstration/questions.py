@@ -1,7 +1,7 @@
 """The second act: questions about Python's standard library, to three pools of search servers, one hurt.
 
-A server is stopped in the middle of its work, so that questions lie on it, and then killed: they are answered
-by the other one of its pool. Above stands the demonstration.
+The servers of one pool are stopped in the middle of their work, so that questions lie on them, and one of them
+is killed: its questions are answered by the other one. Above stands the demonstration.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mcpweft.rag import RagClient, RagSettings
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mcpweft import Client, WorkerView
+    from mcpweft import Client
     from mcpweft.rag import Answer
 
 CALM = (
@@ -84,35 +84,40 @@ async def _ask(rag: RagClient, text: str, expected: str) -> Asked:
 
 
 async def _around_a_kill(client: Client, rag: RagClient) -> tuple[list[Asked], str]:
-    """Ask while a server stands still, kill it, and return what came and the story of it."""
+    """Ask while a pool's servers stand still, kill one that has questions, and let the others go on."""
     pool = await client.pool(_STRUCK_POOL)
-    crew = ((worker, server_of(worker.pid, f"{_STRUCK_POOL}.py")) for worker in pool.workers if worker.usable)
-    victim, pid = next((worker, pid) for worker, pid in crew if pid is not None)
-    os.kill(pid, signal.SIGSTOP)
+    pids = {
+        worker.id: server_of(worker.pid, f"{_STRUCK_POOL}.py") for worker in pool.workers if worker.usable
+    }
+    standing = {worker: pid for worker, pid in pids.items() if pid is not None}
+    for pid in standing.values():
+        os.kill(pid, signal.SIGSTOP)
     asking = [asyncio.create_task(_ask(rag, *each)) for each in STRUCK]
-    held = await _held(client, victim)
-    os.kill(pid, signal.SIGKILL)
+    victim, held = await _holder(client, set(standing))
+    os.kill(standing.pop(victim), signal.SIGKILL)
     killed = time.monotonic()
+    for pid in standing.values():
+        os.kill(pid, signal.SIGCONT)
     struck = list(await asyncio.gather(*asking))
     took = 1000 * (time.monotonic() - killed)
     again = [each for each in struck if len(each.answer.metadata.attempts) > 1]
     heirs = sorted({each.answer.metadata.attempts[-1].worker for each in again})
     return struck, (
-        f"SIGKILL: the server of {victim.id}, with {held} of these questions on it. "
+        f"SIGKILL: the server of {victim}, with {held} of these questions on it. "
         f"{len(again)} moved to {', '.join(heirs) or 'nobody'}; all were answered {took:.0f} ms later."
     )
 
 
-async def _held(client: Client, victim: WorkerView) -> int:
-    """Return how many calls lie on a worker, once there are any."""
+async def _holder(client: Client, workers: set[str]) -> tuple[str, int]:
+    """Return the worker on which most of the questions lie, and how many; the first where none do."""
     end = time.monotonic() + _IN_FLIGHT_S
-    while time.monotonic() < end:
+    while True:
         pool = await client.pool(_STRUCK_POOL)
-        held = next((worker.in_flight or 0 for worker in pool.workers if worker.id == victim.id), 0)
-        if held:
-            return held
+        held = {worker.id: worker.in_flight or 0 for worker in pool.workers if worker.id in workers}
+        victim = max(held, key=lambda worker: held[worker])
+        if sum(held.values()) >= len(STRUCK) or time.monotonic() > end:
+            return victim, held[victim]
         await asyncio.sleep(0.05)
-    return 0
 
 
 def _table(asked: list[Asked]) -> Table:
