@@ -33,7 +33,7 @@ Settings come from these places, each over the ones before it; tables merge deep
 2. servers from the files in `include` ([mcp.json](#servers-from-an-mcpjson));
 3. `mcpweft.toml`, the nearest one from the working directory upwards;
 4. what was set for the whole fleet while it runs ([administration](administration.md)): coordinators and
-   workers follow it, a client does not;
+   workers follow it, a client takes the routing rules alone from it;
 5. the environment: `MCPWEFT_`, then the key with two underscores for each dot. A list is written `a,b` or as
    JSON. A server is found by its name in capitals, with `_` for each run of other characters:
    `[servers.my-git]` is `MCPWEFT_SERVERS__MY_GIT__…`. An empty variable counts as unset. `MCPWEFT_URL` is
@@ -116,7 +116,7 @@ def _what(field: FieldInfo) -> str:
     if isinstance(inner, type) and issubclass(inner, Enum):
         return " or ".join(f"`{member.value}`" for member in inner)
     if get_origin(inner) is tuple:
-        return "list of texts"
+        return "list of tables" if shape.table(inner) else "list of texts"
     if get_origin(inner) is dict:
         return "table of durations" if get_args(inner)[1] is not str else "table of texts"
     return {bool: "`true` or `false`", int: "whole number", float: "number", Path: "path"}.get(inner, "text")

@@ -21,8 +21,10 @@ _DO: dict[Code, str] = {
     Code.UNKNOWN_CAPABILITY: "Check the spelling (near names are given), or start a server that offers it.",
     Code.UNKNOWN_TOOL: "Check the spelling (near names are given); `mcpweft tools` lists them.",
     Code.INVALID_ARGUMENTS: "The message names the path in the arguments that the schema refuses.",
-    Code.INVALID_CONFIG: "The message names the key, the file and what to write.",
+    Code.INVALID_CONFIG: "The message names the key, the file and what to write. An `UnmetGoalError` among them "
+    "(`optimize_for`) lists in `remedies` what would do.",
     Code.OUTCOME_UNKNOWN: "Look whether the tool acted, then decide. Say `idempotent=True` if repeating is harmless.",
+    Code.REJECTED: "`rule`, `reason` and `version` say why: change the request, or the rule ([rules](rules.md)).",
     Code.CONFLICT: "Use a new idempotency key for other arguments.",
     Code.CANCELLED: "Somebody cancelled it; call again if you still want it.",
     Code.RESULT_TOO_LARGE: "Ask the tool for less, or raise `worker.max_result`.",

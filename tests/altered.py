@@ -63,9 +63,9 @@ class Clock:
 
 
 _MOVES = (
-    "adopt", "attach", "beat", "breaker", "cancel", "dead", "deal", "declare", "enqueue", "expire", "fetch",
-    "inspect", "lookup", "pause", "progress", "purge", "reclaim", "register", "replay", "retire", "seal",
-    "settle", "status", "sweep",
+    "adopt", "attach", "beat", "book", "breaker", "cancel", "dead", "deal", "declare", "enqueue", "expire",
+    "fetch", "history", "inspect", "lookup", "pause", "progress", "purge", "reclaim", "register", "replay",
+    "retire", "seal", "settle", "status", "sweep",
 )  # fmt: skip
 
 

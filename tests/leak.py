@@ -25,6 +25,7 @@ OWNED = {
     "aside:*": "requests whose tool is at its limit: a fetch or their end takes each out",
     "config": "what is set for the whole fleet: durable, changed by an admin",
     "config:history": "the last 50 versions of that",
+    "rules": "of that, what producers follow: changed with it",
     "bell": "one token: a worker that wakes takes it",
     "busy:*": "what runs under a limit: the end of each delivery takes it out",
     "dead": "dead letters, bounded by age: the leader drops old ones",

@@ -14,8 +14,8 @@ LUA = ROOT / "schemas" / "mcpweft_schemas" / "lua"
 MOVES = frozenset(path.stem for path in LUA.glob("[!_]*.lua"))
 _LEADING = [f"schemas/mcpweft_schemas/{name}.py" for name in ("rounds", "tenure", "herald")]
 SOURCES = {
-    "producer": ["producer/mcpweft/*.py"],
-    "admin": ["producer/mcpweft/*.py", "producer/mcpweft/cli/*.py"],
+    "producer": ["producer/mcpweft/*.py", "producer/mcpweft/analytics/*.py"],
+    "admin": ["producer/mcpweft/*.py", "producer/mcpweft/analytics/*.py", "producer/mcpweft/cli/*.py"],
     "worker": ["workers/mcpweft_workers/*.py", *_LEADING],
     "coordinator": ["coordinator/mcpweft_coordinator/*.py", *_LEADING],
 }

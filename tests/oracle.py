@@ -483,6 +483,10 @@ class Oracle:
             heard = {e["id"].decode(): Code(e["code"].decode()) for e in shot.replies(producer)}
             if heard != told:
                 yield f"{producer} heard {heard}, and should have heard {told}"
+            for entry in shot.replies(producer):
+                sent = self.requests[entry["id"].decode()].sent
+                if entry.get("rules", b"").decode() != _rules(sent):
+                    yield f"{producer} heard that {entry.get('rules')!r} fitted {sent.id}"
 
     @staticmethod
     def _told(r: Request) -> dict[str, str]:
@@ -496,4 +500,10 @@ class Oracle:
             "cancel": str(r.cancel),
             "last": " ".join(r.last) if r.last else "",
             "kept": str(r.kept),
+            "rules": _rules(r.sent),
         }
+
+
+def _rules(sent: Submission) -> str:
+    """Return which rules fitted a request, as its producer said."""
+    return dict(zip(sent.extra[::2], sent.extra[1::2], strict=True)).get("rules", "")

@@ -16,7 +16,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 import snapshot
 from altered import Clock
+from booked import Books
 from mcpweft_schemas.connect import Link
+from mcpweft_schemas.figure import Tally, series
 from mcpweft_schemas.ident import request_id
 from mcpweft_schemas.life import Class, State
 from mcpweft_schemas.outcome import Executed
@@ -38,6 +40,7 @@ BOUND = 10
 DEAD_AFTER, PATIENCE = 1000, 10_000
 TOOLS = {"write": False, "read": True}
 SERVERS = {"w1": "alpha", "w2": "alpha", "w3": "beta"}
+_EXTRAS: list[tuple[str, ...]] = [(), ("rules", "3 a-rule"), ("session", "s1", "rules", "4 b c")]
 
 
 @dataclass(slots=True)
@@ -64,6 +67,7 @@ class Play:
         self.store = Store(self.link, namespace)
         self.clock = Clock(self.store, CAP)
         self.oracle = Oracle(self.clock.ms, BOUND, TOOLS)
+        self.books = Books()
         self.workers: dict[str, Worker] = {}
         self.deliveries: list[tuple[str, Delivery]] = []
         """Every delivery that was ever handed out, and to whom: who settles one late is a zombie."""
@@ -81,7 +85,7 @@ class Play:
     async def agree(self) -> None:
         """Compare the store with the oracle, and its keys with each other."""
         shot = await snapshot.take(self.store, CAP)
-        wrong = [*self.oracle.differences(shot), *snapshot.audit(shot)]
+        wrong = [*self.oracle.differences(shot), *self.books.differences(shot), *snapshot.audit(shot)]
         assert not wrong, "\n".join(wrong)
 
     # -- deeds that may be repeated word for word ----------------------------------------------------------
@@ -158,6 +162,12 @@ class Play:
         got = await self.store.deal(CAP, epoch, strategy, shares, 600_000)
         assert (got.word, got.before) == self.oracle.deal(epoch, strategy, shares)
 
+    async def book(self, worker: str, number: int, told: Mapping[str, Tally]) -> None:
+        word = await self.store.book(CAP, worker, number, [(name, one.told()) for name, one in told.items()])
+        declared = bool(self.oracle.incarnation)
+        mine = self.books.book(self.clock.ms, worker, number, told) if declared else Word.UNKNOWN
+        assert word == mine
+
     # -- deeds that are not repeated -----------------------------------------------------------------------
 
     async def fetch(self, reader: Reader, slots: int) -> tuple[Delivery, ...]:
@@ -178,10 +188,11 @@ class Play:
     async def wipe(self) -> None:
         """Do what FLUSHALL does to this pool; only the clock goes on."""
         shot = await snapshot.take(self.store, CAP)
-        names = {*shot.hashes, *shot.zsets, *shot.streams, *shot.strings} - {"clock"}
+        names = {*shot.hashes, *shot.zsets, *shot.streams, *shot.strings, *shot.slots} - {"clock"}
         if names:
             await self.link.run("DEL", *(self.store.keys(CAP).prefix + name for name in names))
         self.oracle.wipe()
+        self.books = Books()
         self.handed.clear()
 
     async def lose_stream(self, producer: str) -> None:
@@ -200,7 +211,7 @@ _HOW_OFTEN = {
     "enqueue": 7, "fetch": 9, "settle": 9, "settle_as_a_zombie": 4, "repeat_any_earlier_move": 5,
     "fail_over": 3, "cancel": 3, "let_time_pass": 3, "reclaim": 3, "expire": 2, "attach": 2, "sweep": 2,
     "adopt": 2, "fetch_and_lose_the_answer": 2, "join": 2, "fetch_late": 1, "crash": 1, "retire": 1,
-    "beat": 1, "deal": 1, "declare": 1, "hear": 1, "lose_stream": 1, "wipe": 1,
+    "beat": 1, "book": 2, "deal": 1, "declare": 1, "hear": 1, "lose_stream": 1, "wipe": 1,
 }  # fmt: skip
 _DEEDS = [deed for deed, often in _HOW_OFTEN.items() for _ in range(often)]
 
@@ -212,6 +223,7 @@ class Player:
         self.runner = asyncio.Runner()
         self.play = self.runner.run(self._open(url, namespace))
         self.past: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+        self.booked = 0
 
     @staticmethod
     async def _open(url: str, namespace: str) -> Play:
@@ -304,6 +316,7 @@ class Player:
             waiter=self._one_of([PRODUCER, PRODUCER, OTHER, ""]),
             key=key, print=self._one_of(["a", "a", "b"]) if key else "",
             keep_ms=600_000, key_keep_ms=600_000,
+            extra=_EXTRAS[number % len(_EXTRAS)],
         )  # fmt: skip
         self.play.ids.append(sent.id)
         return sent
@@ -417,6 +430,17 @@ class Player:
         strategy = self._one_of(["even", "odd"])
         epoch = self.play.oracle.leader + self._one_of([0, 1, -1])
         self._do("deal", epoch, strategy, {worker: strategy.encode() for worker in dealt})
+
+    def book(self) -> None:
+        worker = self._one_of(_WORKERS)
+        self.booked += 1
+        told = {
+            series("alpha", tool, "normal"): Tally(
+                {figure: self._number(1, 70_000) for figure in (0, 7, 300)}
+            )
+            for tool in sorted(TOOLS)[: self._number(1, 2)]
+        }
+        self._do("book", worker, self.booked, told)
 
     def let_time_pass(self) -> None:
         self._agree_after(self.play.forward(self._one_of([1, 499, 700, 1000, 3000, 11_000])))

@@ -64,6 +64,8 @@ class Snapshot:
     zsets: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
     strings: dict[str, bytes] = field(default_factory=dict[str, bytes])
     streams: dict[str, Stream] = field(default_factory=dict[str, Stream])
+    slots: dict[str, dict[str, bytes]] = field(default_factory=dict[str, dict[str, bytes]])
+    """What was counted of work, by slot; its values are no text."""
     lasting: frozenset[str] = frozenset()
     """Keys without a TTL."""
 
@@ -84,6 +86,8 @@ async def take(store: Store, capability: str) -> Snapshot:
     for tail, kind, _, value in raw:
         name = tail.decode()
         match kind:
+            case b"hash" if name.startswith(("a:10:", "a:600:")):
+                shot.slots[name] = dict(_pairs(value))
             case b"hash":
                 shot.hashes[name] = {k: v.decode(errors="replace") for k, v in _pairs(value)}
             case b"zset":

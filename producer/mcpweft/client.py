@@ -10,6 +10,7 @@ bound to the event loop that it was opened in. This module must never decide how
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -21,6 +22,8 @@ from mcpweft.handle import Handle
 from mcpweft.inquiry import read_inquiry
 from mcpweft.mapping import Mapped
 from mcpweft.outcome import problem, read_result, tool_error
+from mcpweft.routing import routed
+from mcpweft.rulebook import Rulebook
 from mcpweft.terms import Defaults, Terms, read_terms, span
 from mcpweft_schemas.connect import Link
 from mcpweft_schemas.errors import (
@@ -28,6 +31,7 @@ from mcpweft_schemas.errors import (
     RequestTimeoutError,
     ResultExpiredError,
     ShuttingDownError,
+    UnknownCapabilityError,
 )
 from mcpweft_schemas.ident import request_id
 from mcpweft_schemas.keys import NAME, capability_of
@@ -42,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Iterable, Mapping
     from typing import Unpack
 
+    from mcpweft.analytics import Analytics
     from mcpweft.fleet import FleetStatus, PoolView, Tool
     from mcpweft.inquiry import Inquiry
     from mcpweft.result import Result
@@ -113,6 +118,11 @@ class Client:
         defaults = Defaults.of(config) if config is not None else Defaults.found(Path.cwd(), os.environ)
         return place.url, place.namespace, defaults
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be used now."""
+        return self._opened is not None
+
     async def close(self) -> None:
         """End every wait with SHUTTING_DOWN and let go of the store; what was accepted goes on."""
         opened, self._opened = self._opened, None
@@ -163,7 +173,7 @@ class Client:
         return await self._call(opened, name, arguments or {}, terms)
 
     async def _call(self, opened: _Opened, name: str, arguments: Mapping[str, Any], terms: Terms) -> Result:
-        capability, tool = await self._target(opened, name, terms)
+        capability, tool, terms = await self._target(opened, name, arguments, terms)
         desk = opened.desk
         submission = terms.submission(request_id(capability), tool, arguments, waiter=desk.producer)
         reply = await desk.ask(
@@ -182,8 +192,9 @@ class Client:
         """
         opened = self._here()
         terms = read_terms(options, opened.defaults, stored=True)
-        capability, tool = await self._target(opened, name, terms)
-        submission = terms.submission(request_id(capability), tool, arguments or {}, waiter="", flags=_SURE)
+        given = arguments or {}
+        capability, tool, terms = await self._target(opened, name, given, terms)
+        submission = terms.submission(request_id(capability), tool, given, waiter="", flags=_SURE)
         accepted = await opened.desk.submit(capability, submission, patient=terms.patient)
         return Handle(self, accepted, raise_on_tool_error=terms.raise_on_tool_error)
 
@@ -231,7 +242,10 @@ class Client:
 
         return decorator(self, name, options)
 
-    async def _target(self, opened: _Opened, name: str, terms: Terms) -> tuple[str, str]:
+    async def _target(
+        self, opened: _Opened, name: str, arguments: Mapping[str, Any], terms: Terms
+    ) -> tuple[str, str, Terms]:
+        """Return where a call goes and on which terms, once the rules have had their word."""
         capability, dot, tool = name.partition(".")
         if not NAME.fullmatch(capability):
             raise InvalidConfigError(
@@ -243,7 +257,15 @@ class Client:
                 f"the tool is given twice, in {name!r} and as tool={terms.tool!r}", advice="Give it once."
             )
         chosen = terms.tool or tool
-        return capability, chosen or await opened.fleet.only_tool(capability)
+        rules = opened.rulebook.fresh
+        if rules is None:
+            rules = await opened.rulebook.current(terms.timeout)
+        if rules:
+            if not chosen and rules.asks_tool:  # else who leaves it out would pass by
+                with contextlib.suppress(UnknownCapabilityError):  # a name that only rules know
+                    chosen = await opened.fleet.only_tool(capability)
+            capability, terms = routed(rules, capability, chosen, arguments, terms)
+        return capability, chosen or await opened.fleet.only_tool(capability), terms
 
     async def _read(self, opened: _Opened, reply: Reply, name: str, *, raise_on_tool_error: bool) -> Result:
         """Return an outcome as a Result, or raise what it stands for."""
@@ -356,6 +378,19 @@ class Client:
         """Return one pool's figures; raises UnknownCapabilityError."""
         return await self._here().fleet.pool(capability)
 
+    async def analytics(self, since: Duration = "1h", capability: str | None = None) -> Analytics:
+        """Return what was measured of all pools or of one: figures, failovers, recommendations.
+
+        Args:
+            since: How far back, a week at most: in slots of 10 s up to an hour, of 10 min beyond it.
+            capability: Which pool; None: all. Raises UnknownCapabilityError.
+
+        """
+        from mcpweft.analytics import Historian  # noqa: PLC0415  # loaded by those who ask
+
+        historian = Historian(self._here().desk.command)
+        return await historian.look(span("since", since, 0.0), capability)
+
     def events(self, since: Duration | None = None, *, follow: bool = False) -> AsyncGenerator[Event]:
         """Iterate over what happened in the fleet, oldest first; with `follow`, over what happens, for ever.
 
@@ -389,6 +424,7 @@ class _Opened:
         self.defaults = defaults
         self.loop = asyncio.get_running_loop()
         self.fleet = Fleet(desk.command, self.loop.time)
+        self.rulebook = Rulebook(store, defaults.rules, desk.chores, self.loop.time)
 
 
 def _pool(request_id: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mcpweft_schemas import duration
 from mcpweft_schemas.life import FINAL, Class, State
 from mcpweft_schemas.outcome import Attempt, Code, Executed
+from mcpweft_schemas.rules.ruling import Ruling
 
 if TYPE_CHECKING:
     from mcpweft_schemas.store import Inspection
@@ -49,6 +50,8 @@ class Inquiry:
     """How it ended."""
     attempts: tuple[Attempt, ...]
     waiters: int
+    rules: Ruling | None
+    """Which routing rules fitted it, at which version; None where none did."""
     next: str
     """What happens next, in words."""
 
@@ -81,6 +84,7 @@ def read_inquiry(capability: str, found: Inspection) -> Inquiry:
         code=Code(fields["code"]) if fields.get("code") else None,
         attempts=found.attempts,
         waiters=len(fields.get("waiters", "").split()),
+        rules=Ruling.read(fields.get("rules", "")),
         next=_next(capability, found, due, deadline),
     )
 

@@ -16,6 +16,7 @@ from mcpweft_schemas.errors import (
 )
 from mcpweft_schemas.outcome import Attempt, Code, Times
 from mcpweft_schemas.packing import unpack
+from mcpweft_schemas.rules.ruling import Ruling
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +51,7 @@ def read_result(reply: Reply, body: bytes) -> Result:
         attempts=reply.attempts,
         times=times_of(reply),
         executed=reply.executed,
+        rules=Ruling.read(reply.rules),
     )
 
 

@@ -20,6 +20,7 @@ from mcpweft_schemas.errors import (
     near,
 )
 from mcpweft_schemas.outcome import Executed
+from mcpweft_schemas.rules.tag import untagged
 from mcpweft_schemas.word import Word
 
 if TYPE_CHECKING:
@@ -101,6 +102,12 @@ def overdue(wait: Wait) -> McpweftError:
 
 def unknown_capability(capability: str, known: Sequence[str]) -> UnknownCapabilityError:
     """Return the error for a pool that nobody registered, with the names that were probably meant."""
+    plain, tags = untagged(capability)
+    if tags:
+        return UnknownCapabilityError(
+            f"no server of {plain!r} has ever carried {' and '.join(tags)}, which this request asks for",
+            advice="Give a server these tags, or have the rule changed: `mcpweft rules list` shows all.",
+        )
     close = near(capability, known)
     if close:
         advice = f"Did you mean {' or '.join(close)}?"

@@ -18,6 +18,8 @@ from mcpweft_schemas.outcome import Attempt, Executed, Times
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from mcpweft_schemas.rules.ruling import Ruling
+
 
 @dataclass(frozen=True, slots=True)
 class TextBlock:
@@ -127,6 +129,8 @@ class Result:
     attempts: tuple[Attempt, ...]
     times: Times
     executed: Executed = Executed.YES
+    rules: Ruling | None = None
+    """Which routing rules fitted the request, at which version; None where none did."""
 
     @cached_property
     def data(self) -> Any:

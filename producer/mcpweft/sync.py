@@ -1,26 +1,22 @@
 """The blocking client, for Django, Flask, scripts and threads: the surface of `Client`, with no `await`.
 
-It has an event loop in a thread of its own. It may be made anywhere, opens on its first use, and is safe to
-share between threads. A fork that was made before that use opens its own; one made after it is told so.
+Its life is that of `Threaded`: an event loop in a thread of its own, opened on the first use.
 """
 
 from __future__ import annotations
 
-import atexit
-import os
-import threading
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from mcpweft.blocking import BlockingDecorator, BlockingMap, SyncHandle, each
 from mcpweft.client import Client
-from mcpweft.thread import LoopThread
-from mcpweft_schemas.errors import ShuttingDownError
+from mcpweft.threaded import Threaded
 from mcpweft_schemas.locate import FABRIC
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Mapping
     from typing import Unpack
 
+    from mcpweft.analytics import Analytics
     from mcpweft.fleet import FleetStatus, PoolView, Tool
     from mcpweft.inquiry import Inquiry
     from mcpweft.mapping import Mapped
@@ -31,7 +27,7 @@ if TYPE_CHECKING:
     from mcpweft_schemas.event import Event
 
 
-class SyncClient:
+class SyncClient(Threaded):
     """Calls tools through the fabric and waits. Arguments as `Client`; leaving its `with` block closes it."""
 
     def __init__(
@@ -44,59 +40,7 @@ class SyncClient:
         credentials: Credentials | None = None,
     ) -> None:
         self._client = Client(url, namespace=namespace, config=config, name=name, credentials=credentials)
-        self._lock = threading.Lock()
-        self._thread: LoopThread | None = None
-        self._made_in = os.getpid()
-        self._closed = False
-
-    # -- opening and closing -------------------------------------------------------------------------------
-
-    def open(self) -> Self:
-        """Find the fabric and be ready; the first use does so too. Raises as `Client`."""
-        self._ready()
-        return self
-
-    def _ready(self) -> LoopThread:
-        thread = self._thread
-        if thread is not None:
-            return thread  # which knows whether it was forked
-        if os.getpid() != self._made_in:  # the lock may be a copy of one that another thread held
-            self._lock, self._made_in = threading.Lock(), os.getpid()
-        with self._lock:
-            if self._closed:
-                raise ShuttingDownError("the client is closed", advice="Use it before it is closed.")
-            if self._thread is None:
-                thread = LoopThread()
-                try:
-                    thread.run(self._client.open)
-                except BaseException:
-                    thread.stop()
-                    raise
-                self._thread = thread
-                atexit.register(self.close)
-            return self._thread
-
-    def close(self) -> None:
-        """End every wait with SHUTTING_DOWN and let go of the store. Repeat freely."""
-        thread = self._thread
-        if thread is not None and thread.forked:
-            return  # the parent's to close
-        with self._lock:
-            self._closed = True
-            if thread is None or self._thread is None:
-                return
-            self._thread = None
-            atexit.unregister(self.close)
-            try:
-                thread.run(self._client.close)
-            finally:
-                thread.stop()
-
-    def __enter__(self) -> Self:
-        return self.open()
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        super().__init__(self._client)
 
     # -- calling -------------------------------------------------------------------------------------------
 
@@ -179,6 +123,10 @@ class SyncClient:
     def pool(self, capability: str) -> PoolView:
         """Return one pool's figures."""
         return self._ready().run(lambda: self._client.pool(capability))
+
+    def analytics(self, since: Duration = "1h", capability: str | None = None) -> Analytics:
+        """Return what was measured of all pools or of one; as `Client.analytics`."""
+        return self._ready().run(lambda: self._client.analytics(since, capability))
 
     def events(self, since: Duration | None = None, *, follow: bool = False) -> Iterator[Event]:
         """Iterate over what happened in the fleet; as `Client.events`."""

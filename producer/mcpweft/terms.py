@@ -16,6 +16,7 @@ from mcpweft.result import Progress
 from mcpweft_schemas import duration, tomlfile, wire
 from mcpweft_schemas.errors import InvalidConfigError, near
 from mcpweft_schemas.life import Class
+from mcpweft_schemas.rules.bulletin import KEYS
 from mcpweft_schemas.wire import Submission
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ class Defaults:
     outstanding: int = 10_000
     result_ttl: float = 3600.0
     idempotency_ttl: float = 86_400.0
+    rules: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What its own file says of routing rules, as that writes it."""
 
     @classmethod
     def of(cls, config: Config) -> Defaults:
@@ -93,6 +96,7 @@ class Defaults:
             timeout=call.timeout, submit_timeout=call.submit_timeout, max_attempts=call.max_attempts,
             backoff=call.backoff, backoff_max=call.backoff_max,
             outstanding=call.outstanding, result_ttl=queue.result_ttl, idempotency_ttl=queue.idempotency_ttl,
+            rules=config.model_dump(include={*KEYS} & config.model_fields_set, exclude_unset=True),
         )  # fmt: skip
 
     @classmethod
@@ -100,7 +104,7 @@ class Defaults:
         """Return what the nearest `mcpweft.toml` and the environment say. Raises InvalidConfigError."""
         path = tomlfile.nearest(directory)
         if path is None and not any(
-            name.startswith(("MCPWEFT_CALL__", "MCPWEFT_QUEUE__")) for name in environ
+            name.startswith(("MCPWEFT_CALL__", "MCPWEFT_QUEUE__", "MCPWEFT_RULES")) for name in environ
         ):
             return cls()
         from mcpweft_schemas.config import load_config  # noqa: PLC0415  # slow, and rarely needed
@@ -135,6 +139,8 @@ class Terms:
     key_keep: float = 86_400.0
     keep: float = KEEP_S
     tool: str | None = field(default=None)
+    rules: str = ""
+    """Which routing rules fitted (`Ruling.write`)."""
 
     def submission(  # what differs between two calls on the same terms
         self, request_id: str, tool: str, arguments: Mapping[str, Any], *, waiter: str, flags: str = ""
@@ -161,6 +167,7 @@ class Terms:
             tenant=self.tenant,
             keep_ms=round(max(self.keep, self.key_keep if keyed else 0.0) * 1000),
             key_keep_ms=round(self.key_keep * 1000) if keyed else 0,
+            extra=("rules", self.rules) if self.rules else (),
         )
 
     def _flags(self, given: str) -> str:

@@ -7,15 +7,19 @@ must never speak to a store. Times are ms by the store's own clock.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
+
+from mcpweft_schemas.life import State
+from mcpweft_schemas.outcome import Code
+from mcpweft_schemas.wire import Reply
+from mcpweft_schemas.word import Word
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mcpweft_schemas.life import Class, State
-    from mcpweft_schemas.outcome import Attempt, Code, Executed
-    from mcpweft_schemas.wire import Accepted, Reply
-    from mcpweft_schemas.word import Word
+    from mcpweft_schemas.life import Class
+    from mcpweft_schemas.outcome import Attempt, Executed
+    from mcpweft_schemas.wire import Accepted
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,16 @@ class Standing:
     code: Code | None
     outcome: Reply | None
     """The outcome, where it was kept."""
+
+    @classmethod
+    def read(cls, state: bytes, code: bytes, outcome: bytes) -> Self:
+        """Read what lookup and attach tell of one request."""
+        if not state:
+            return cls(Word.UNKNOWN, None, None, None)
+        return cls(
+            Word.SETTLED if code else Word.OK, State(state.decode()), Code(code.decode()) if code else None,
+            Reply.read_packed(outcome) if outcome else None,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,3 +185,20 @@ class DeadLetter:
     executed: Executed
     tenant: str
     attempts: tuple[Attempt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """What was booked of a pool in one stretch of time."""
+
+    start_s: int
+    fields: Mapping[str, bytes] = field(repr=False)
+    """As docs/protocol.md lists them."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Slots of a pool, oldest first, without those that hold nothing."""
+
+    now_ms: int
+    slots: tuple[Slot, ...]

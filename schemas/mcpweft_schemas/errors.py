@@ -3,9 +3,11 @@
     McpweftError                      code, executed, retryable, retry_after, http_status, times, attempts
     ├── CallerError                   the caller must change something
     │   ├── InvalidConfigError        INVALID_CONFIG          500
+    │   │   └── UnmetGoalError        (what `optimize_for` cannot reach)
     │   ├── InvalidArgumentsError     INVALID_ARGUMENTS       422
     │   ├── UnknownCapabilityError    UNKNOWN_CAPABILITY      404
     │   ├── UnknownToolError          UNKNOWN_TOOL            404
+    │   ├── RejectedError             REJECTED                403
     │   ├── ConflictError             CONFLICT                409
     │   ├── RequestCancelledError     CANCELLED               499
     │   └── ResultExpiredError        RESULT_EXPIRED          410
@@ -113,6 +115,12 @@ class InvalidConfigError(CallerError):
         return ""
 
 
+class UnmetGoalError(InvalidConfigError):
+    """No configuration reaches the goal; `remedies` are what would make it one that can be reached."""
+
+    remedies: tuple[str, ...] = ()
+
+
 class InvalidArgumentsError(CallerError):
     """The arguments do not fit the tool's schema, or cannot travel; `what` names the path."""
 
@@ -135,6 +143,20 @@ class UnknownToolError(CallerError):
     code = Code.UNKNOWN_TOOL
     http_status = 404
     usual_advice = "Correct the name; `mcpweft tools` lists all."
+
+
+class RejectedError(CallerError):
+    """A routing rule of the fleet does not let the request in; it was not enqueued."""
+
+    code = Code.REJECTED
+    http_status = 403
+    usual_advice = "Change the request, or have the rule changed; `mcpweft rules list` shows all."
+    rule: str = ""
+    """Which rule."""
+    reason: str = ""
+    """Why, in its words."""
+    version: int = 0
+    """Of the rules: of the fleet's configuration, or 0 where the client's own file said so."""
 
 
 class ConflictError(CallerError):

@@ -90,6 +90,10 @@ class Keys:
         """Name the hash of the breaker that an instance shares, or that was ordered for a server."""
         return f"{self.prefix}breaker:{name}"
 
+    def slot(self, width_s: int, start_s: int) -> str:
+        """Name the hash of what was counted in one stretch of time. Gone with its TTL."""
+        return f"{self.prefix}a:{width_s}:{start_s}"
+
     def record(self, request_id: str) -> str:
         """Name the hash that is the truth about one request."""
         return f"{self.prefix}r:{request_id}"
@@ -142,6 +146,11 @@ class FleetKeys:
     def config_history(self) -> str:
         """List: the last editions, oldest first, the one in force among them."""
         return self.config + ":history"
+
+    @property
+    def rules(self) -> str:
+        """Hash: of that edition, what producers follow."""
+        return self.prefix + "rules"
 
     def lease(self, name: str) -> str:
         """Name the hash of one lease: `lead`, or `server.<name>` for an exclusive server."""

@@ -46,6 +46,8 @@ class Code(StrEnum):
     """The arguments do not fit the tool's schema, or cannot travel."""
     INVALID_CONFIG = "INVALID_CONFIG"
     """A setting is wrong or missing."""
+    REJECTED = "REJECTED"
+    """A routing rule of the fleet does not let it in."""
     OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
     """A call that must not run twice was cut off after it was sent."""
     CONFLICT = "CONFLICT"

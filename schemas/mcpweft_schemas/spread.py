@@ -2,20 +2,30 @@
 
 A worker counts from its start on and says the counts with each beat; whoever reads two of them has what came
 in between, from all workers together, which no mean of their own quantiles would be. Above stand the worker,
-which counts, and the coordinator, which reads. Times are ms.
+which counts, the coordinator, which reads, and `figure`, where such counts are kept by the hour. Times are
+ms.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _GROWTH = math.log(1.2)
-BUCKETS = 72
-"""The last one begins at seven minutes, and holds all that is longer."""
+BUCKETS = 104
+"""The last one begins at 39 hours, and holds all that is longer."""
+
+
+_ENDS = [1.2**bucket for bucket in range(BUCKETS - 1)]  # looked up: a logarithm takes several times as long
+
+
+def bucket_of(ms: float) -> int:
+    """Return the bucket that a time falls into."""
+    return bisect_left(_ENDS, ms)
 
 
 class Spread:
@@ -27,8 +37,7 @@ class Spread:
 
     def add(self, ms: float) -> None:
         """Count one time."""
-        bucket = math.ceil(math.log(ms) / _GROWTH) if ms > 1 else 0
-        self._counts[min(bucket, BUCKETS - 1)] += 1
+        self._counts[bucket_of(ms)] += 1
 
     @property
     def total(self) -> int:

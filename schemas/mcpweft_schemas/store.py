@@ -11,7 +11,7 @@ it is full.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from mcpweft_schemas.answer import (
@@ -19,12 +19,14 @@ from mcpweft_schemas.answer import (
     DeadLetter,
     Dealt,
     Enqueued,
+    History,
     Inspection,
     Lease,
     Muster,
     PoolStatus,
     Reader,
     Reclaimed,
+    Slot,
     Standing,
     Swept,
 )
@@ -36,6 +38,7 @@ from mcpweft_schemas.keys import FleetKeys, Keys
 from mcpweft_schemas.life import Class, State
 from mcpweft_schemas.limits import UNLIMITED, Limits
 from mcpweft_schemas.outcome import Code, Executed
+from mcpweft_schemas.rules.bulletin import Bulletin, document_of
 from mcpweft_schemas.script import script
 from mcpweft_schemas.wire import (
     Accepted,
@@ -56,12 +59,14 @@ if TYPE_CHECKING:
     from mcpweft_schemas.circuit import Appeal
 
 __all__ = [
-    "BATCH", "BATCH_BYTES", "Beaten", "DeadLetter", "Dealt", "Enqueued", "Inspection", "Lease", "Muster",
-    "PoolStatus", "Reader", "Reclaimed", "Standing", "Store", "Swept",
+    "BATCH", "BATCH_BYTES", "SERIES", "Beaten", "DeadLetter", "Dealt", "Enqueued", "History", "Inspection",
+    "Lease", "Muster", "PoolStatus", "Reader", "Reclaimed", "Slot", "Standing", "Store", "Swept",
 ]  # fmt: skip
 
 BATCH = 50
 """Most items of one call of a move: what holds the store for less than 10 ms, on a slow processor too."""
+SERIES = 10
+"""Most series of one `book`, likewise: each is taken apart and put together in two slots."""
 BATCH_BYTES = 1024 * 1024
 """Most bytes of one call of a move; one larger item goes alone."""
 
@@ -143,14 +148,14 @@ class Store:
 
     async def attach(self, capability: str, request_id: str, producer: str) -> Standing:
         """Wait on a request. Repeat freely."""
-        word, state, code, outcome = await self._run("attach", capability, request_id, producer)
-        return Standing(Word(word.decode()), _state(state), _code(code), _kept(outcome))
+        word, *standing = await self._run("attach", capability, request_id, producer)
+        return replace(Standing.read(*standing), word=Word(word.decode()))
 
     async def lookup(self, capability: str, ids: Sequence[str]) -> tuple[str, dict[str, Standing]]:
         """Return the pool's incarnation and where each request stands. Reads only."""
         raw = await self._run("lookup", capability, *ids)
         return raw[0].decode(), {
-            request_id: _standing(state, code, outcome)
+            request_id: Standing.read(state, code, outcome)
             for request_id, (state, code, outcome) in zip(ids, raw[1:], strict=True)
         }
 
@@ -243,7 +248,7 @@ class Store:
             "fetch", capability, reader.worker, reader.server, reader.instance, reader.incarnation,
             reader.epoch, slots, " ".join(versions), hold_ms, depth,
         )  # fmt: skip
-        return _fetched(raw)
+        return Fetched.read(raw)
 
     async def adopt(self, capability: str, reader: Reader, held: Iterable[str]) -> Fetched:
         """Raise the reader's epoch to `reader.epoch` and take over what it has pending and does not hold.
@@ -251,7 +256,7 @@ class Store:
         `held`: `<stream> <entry>` of each delivery in its hands.
         """
         raw = await self._run("adopt", capability, reader.worker, reader.incarnation, reader.epoch, *held)
-        return _fetched(raw)
+        return Fetched.read(raw)
 
     async def settle(self, capability: str, instance: str, items: Sequence[Settlement]) -> tuple[Word, ...]:
         """End deliveries: OK, ENDED, RETRIED, REPEAT or LOST each. Repeat freely."""
@@ -324,9 +329,18 @@ class Store:
         trials = json.dumps([asdict(trial) for trial in edition.trials]) if edition.trials else ""
         word, version = await script("amend").run(
             self.link, self.fleet.config, edition.turn, write_document(edition.document), edition.by,
-            edition.reason, mark, trials, KEEP,
+            edition.reason, mark, trials, KEEP, document_of(edition.document),
         )  # fmt: skip
         return Word(word.decode()), int(version)
+
+    async def rules_version(self) -> int:
+        """Return the version with which the fleet's rules changed last, 0 where there never were any."""
+        return int(await self.link.run("HGET", self.fleet.rules, "version") or 0)
+
+    async def rules(self) -> Bulletin:
+        """Return the fleet's rules. Raises ValueError for what are none."""
+        version, document = await self.link.run("HMGET", self.fleet.rules, "version", "document")
+        return Bulletin.read(_text(version or b"0"), _text(document or b""))
 
     async def forget(self, capability: str, server: str) -> int:
         """Forget the tools of a server that was removed; return how many there were. Repeat freely."""
@@ -350,6 +364,21 @@ class Store:
         """Let time take effect on one pool: OK, MORE, STALE or UNKNOWN. Repeat freely."""
         raw = await self._run("sweep", capability, epoch, most)
         return Swept(Word(raw[0].decode()), int(raw[1]), int(raw[2]), int(raw[3]))
+
+    # -- figures -------------------------------------------------------------------------------------------
+
+    async def book(self, capability: str, who: str, number: int, told: Sequence[tuple[str, bytes]]) -> Word:
+        """Add up to `SERIES` series (name, `Tally.told`) to the slots of this moment: OK, REPEAT or UNKNOWN.
+
+        `number` is higher than that of every earlier book of `who` in the pool. Repeat within an hour.
+        """
+        flat = [part for pair in told for part in pair]
+        return Word((await self._run("book", capability, who, number, *flat)).decode())
+
+    async def history(self, capability: str, width_s: int, from_s: int, most: int) -> History:
+        """Return the slots of a width, 10 or 600 s, that begin at a time or later. Reads only."""
+        raw = await self._run("history", capability, width_s, from_s, most)
+        return History(int(raw[0]), tuple(Slot(int(start), _map(fields)) for start, fields in raw[1:]))
 
     # -- dead letters --------------------------------------------------------------------------------------
 
@@ -461,28 +490,3 @@ _WORDS, _STATES = by_bytes(Word), by_bytes(State)
 
 def _state(raw: bytes) -> State | None:
     return _STATES[raw] if raw else None
-
-
-def _code(raw: bytes) -> Code | None:
-    return Code(raw.decode()) if raw else None
-
-
-def _kept(raw: bytes) -> Reply | None:
-    return Reply.read_packed(raw) if raw else None
-
-
-def _standing(state: bytes, code: bytes, outcome: bytes) -> Standing:
-    if not state:
-        return Standing(Word.UNKNOWN, None, None, None)
-    return Standing(Word.SETTLED if code else Word.OK, _state(state), _code(code), _kept(outcome))
-
-
-def _fetched(raw: list[Any]) -> Fetched:
-    due = int(raw[2])
-    return Fetched(
-        word=Word(raw[0].decode()),
-        now_ms=int(raw[1]),
-        next_due_ms=None if due < 0 else due,
-        more=raw[3] == b"1",
-        deliveries=tuple(Delivery.read(item) for item in raw[4:]),
-    )

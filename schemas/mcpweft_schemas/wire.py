@@ -17,11 +17,10 @@ from mcpweft_schemas.errors import InvalidArgumentsError
 from mcpweft_schemas.life import Class, State
 from mcpweft_schemas.outcome import Attempt, Code, Executed
 from mcpweft_schemas.packing import pack, unpack
+from mcpweft_schemas.word import Word
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-
-    from mcpweft_schemas.word import Word
 
 _E = TypeVar("_E", bound=StrEnum)
 
@@ -98,7 +97,8 @@ class Submission:
     """How long a stored outcome is kept."""
     key_keep_ms: int = 0
     extra: tuple[str, ...] = ()
-    """Further flat fields, name, value, …: `method`, `principal`, `credential`, `session`, `encoding`."""
+    """Further flat fields, name, value, …: `method`, `principal`, `credential`, `session`, `encoding`;
+    and `rules` (`Ruling.write`), which the record takes over."""
     version: str = VERSION
 
     def arguments(self) -> list[Any]:
@@ -196,6 +196,15 @@ class Fetched:
     more: bool
     deliveries: tuple[Delivery, ...]
 
+    @classmethod
+    def read(cls, raw: Sequence[Any]) -> Fetched:
+        """Read what fetch.lua and adopt.lua answer."""
+        due = int(raw[2])
+        return cls(
+            word=Word(raw[0].decode()), now_ms=int(raw[1]), next_due_ms=None if due < 0 else due,
+            more=raw[3] == b"1", deliveries=tuple(Delivery.read(item) for item in raw[4:]),
+        )  # fmt: skip
+
 
 @dataclass(slots=True)
 class Settlement:
@@ -248,6 +257,8 @@ class Reply:
     chunks: int = 0
     entry: str = ""
     """The delivery that made the outcome: part of the names of its chunks."""
+    rules: str = ""
+    """Which routing rules fitted it (`Ruling.read`)."""
 
     @classmethod
     def read(cls, raw: Mapping[bytes, bytes]) -> Reply | None:
@@ -270,6 +281,7 @@ class Reply:
             service_ms=float(service) if service else None,
             attempts=tuple(read_attempts(log.decode())) if log else (),
             chunks=int(raw.get(b"chunks", 0)), entry=raw.get(b"entry", b"").decode(),
+            rules=raw.get(b"rules", b"").decode(),
         )  # fmt: skip
 
     @classmethod

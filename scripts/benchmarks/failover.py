@@ -10,6 +10,8 @@ second, safe to run twice. A trial waits until server `a` has begun a call, and 
     worker SIGKILL, SIGSTOP     the worker of `a`; a stopped one goes on after 1.5 s
     coordinator SIGKILL         whoever leads, launchers left out; there it is the slowest call sent until
                                 another led
+    store restart               the store is killed and started anew; there it is the slowest call sent until
+                                it answered again
 
     scripts/bench failover [--trials 30] [--fault NAME …] [--defaults] [--record]
 
@@ -17,7 +19,7 @@ Heartbeat 100 ms, dead after 500 ms, an attempt 0.5 s, a breaker opens for 1 s; 
 two at 250 ms and 1 s. For each fault, in ms:
 
 detect       from the strike until the fabric had given the attempt on the victim up (for a coordinator: until
-             another led)
+             another led; for the store: until it answered again)
 answered     from the strike until the struck call's answer: median, p99, worst
 misrouted    from the strike until the last attempt on the victim began that came to nothing
 restored     from the end of the fault until `a` took a call that it then answered
@@ -25,7 +27,8 @@ duplicates, lost    of all calls: begun more than once, by the servers' own logs
 
 When attempts began and ended is what each outcome tells of them, by the store's clock.
 
-p99_ms_worst is the largest p99 of `answered`; the aim is 1000 (1600 with `--defaults`). crash_median_ms is
+p99_ms_worst is the largest p99 of `answered`, the store's restart left out; the aim is 1000 (1600 with
+`--defaults`). crash_median_ms is
 the largest median of those that the system reports (a process that was killed); the aim is 100.
 """
 
@@ -35,17 +38,19 @@ import asyncio
 import signal
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+import realredis
 from benchmarks.rig.harness import percentile
 from benchmarks.rig.measured import store_of
 from benchmarks.rig.report import Report, options, publish
 from benchmarks.rig.struck import Struck
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from benchmarks.rig.struck import Call
 
@@ -58,8 +63,9 @@ FAST = '[worker]\nheartbeat = "100ms"\ndead_after = "500ms"\n'
 CALL = '[call]\nattempt_timeout = "500ms"\n'
 FAULTS = (
     "server SIGKILL", "server SIGSTOP", "server blackhole", "server error storm",
-    "worker SIGKILL", "worker SIGSTOP", "coordinator SIGKILL",
+    "worker SIGKILL", "worker SIGSTOP", "coordinator SIGKILL", "store restart",
 )  # fmt: skip
+STORE = "store restart"
 CRASHES = ("server SIGKILL", "worker SIGKILL")
 Trial = dict[str, float]
 
@@ -90,6 +96,21 @@ async def strike_coordinator(fabric: Struck) -> Trial:
     fabric.start_coordinator(name)
     took = max([(call.answered or call.sent + 25) - call.sent for call in calls], default=0.0)
     return {"detect": detected - struck, "answered": took}
+
+
+async def strike_store(fabric: Struck, store: realredis.RedisServer) -> Trial:
+    """Kill the store while a call is under way, and start it on what it has written down."""
+    await fabric.in_flight_on("a")
+    struck = time.time()
+    await asyncio.to_thread(store.kill)
+    await asyncio.to_thread(store.start)
+    back = time.time()
+    between = [
+        n for n, call in fabric.calls.items() if (call.answered or back) > struck and call.sent <= back
+    ]
+    calls = [await fabric.answered(nonce) for nonce in between]
+    took = max((call.answered or call.sent + 25) - call.sent for call in calls)
+    return {"detect": back - struck, "answered": took}
 
 
 async def first_hit(fabric: Struck, since: float) -> tuple[str, float]:
@@ -171,18 +192,38 @@ async def suffer(url: str, settings: str, faults: list[str], trials: int) -> dic
     """Return a row for each fault, on one fabric."""
     rows: dict[str, dict[str, Any]] = {}
     for http in (False, True):
-        chosen = [fault for fault in faults if (fault == "server blackhole") == http]
+        chosen = [fault for fault in faults if fault != STORE and (fault == "server blackhole") == http]
         if not chosen:
             continue
         with tempfile.TemporaryDirectory() as folder:
             async with Struck(Path(folder), url, settings, http=http) as fabric:
                 for fault in chosen:
                     rows[fault] = await suffer_one(fabric, fault, trials)
+    if STORE in faults:
+        rows[STORE] = await suffer_store(settings, trials)
     return rows
 
 
-async def suffer_one(fabric: Struck, fault: str, trials: int) -> dict[str, Any]:
-    """Return the row of one fault."""
+async def suffer_store(settings: str, trials: int) -> dict[str, Any]:
+    """Return the row of the store's restart, on a store that is there to be killed."""
+    binary = realredis.find("valkey") or realredis.find("redis")
+    if binary is None:
+        raise SystemExit("there is no store here that could be restarted")
+    files = ("--appendfsync", "everysec")
+    with (
+        realredis.RedisServer(binary, appendonly=True, unixsocket=True, extra=files) as store,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        async with Struck(Path(folder), store.url, settings, http=False) as fabric:
+            return await suffer_one(fabric, STORE, trials, partial(strike_store, store=store))
+
+
+async def suffer_one(
+    fabric: Struck, fault: str, trials: int, way: Callable[[Struck], Awaitable[Trial]] | None = None
+) -> dict[str, Any]:
+    """Return the row of one fault; with `way` that is how one strikes."""
+    if way is None:
+        way = strike_coordinator if fault == "coordinator SIGKILL" else partial(strike, fault=fault)
     found: list[Trial] = []
     first = len(fabric.calls)
     for number in range(trials):
@@ -190,9 +231,7 @@ async def suffer_one(fabric: Struck, fault: str, trials: int) -> dict[str, Any]:
         if fault == "worker SIGKILL":
             await asyncio.sleep(STEADY_S)
         before = set(list(fabric.calls)[first:])
-        trial = await (
-            strike_coordinator(fabric) if fault == "coordinator SIGKILL" else strike(fabric, fault)
-        )
+        trial = await way(fabric)
         found.append(trial)
         told = "  ".join(f"{name} {1000 * value:.0f}" for name, value in trial.items())
         print(f"{fault:<20} {number + 1:>3}  {told}  ({len(before)} calls so far)", flush=True)
@@ -241,7 +280,7 @@ def main() -> None:
         for name, value in row.items():
             print(f"    {name:<{width}} {value}")
     figures: dict[str, Any] = {
-        "p99_ms_worst": max(row["p99_ms"] for row in rows.values()),
+        "p99_ms_worst": max([row["p99_ms"] for fault, row in rows.items() if fault != STORE], default=0),
         "crash_median_ms": max(
             [row["median_ms"] for fault, row in rows.items() if fault in CRASHES], default=0
         ),

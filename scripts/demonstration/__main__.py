@@ -1,4 +1,6 @@
-"""The main job on real input, on the embedded store: two producers, real MCP servers, two kills, one proof.
+"""The main job on real input, on the embedded store: two producers, real MCP servers, three kills, one proof.
+
+First hundreds of calls, then a dozen questions in words to three pools of search servers.
 
 Exit code 0 means that every call that was accepted ended once, with the right answer.
 """
@@ -22,7 +24,9 @@ from rich.console import Console
 from rich.live import Live
 
 import plan
+import questions
 import report
+from family import server_of
 from mcpweft import Client, WorkerView
 from truth import ask_directly
 
@@ -157,7 +161,7 @@ class Director:
         slow = ("git", "everything") if whole_worker else ("everything", "git")
         ranks = {name: rank for rank, name in enumerate(reversed(slow), start=1)}
         worker = max(busy, key=lambda each: (ranks.get(each.server, 0), each.in_flight or 0))
-        pid = worker.pid if whole_worker else self._server_of(worker)
+        pid = worker.pid if whole_worker else server_of(worker.pid, self._marker(worker))
         if pid is None:
             return
         os.kill(pid, signal.SIGKILL)
@@ -167,26 +171,10 @@ class Director:
         if not console.is_terminal:
             console.print(self.events[-1])
 
-    def _server_of(self, worker: WorkerView) -> int | None:
-        """Return the MCP server's process: the worker's descendant that runs its command."""
-        command = next(s.command for s in self.stage.pool if s.name == worker.server)
-        ps = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
-        rows = [line.split(None, 2) for line in ps.stdout.splitlines()]
-        family = {worker.pid or 0}
-        grew = True
-        while grew:
-            grew = False
-            for pid, parent, _ in rows:
-                if int(parent) in family and int(pid) not in family:
-                    family.add(int(pid))
-                    grew = True
-        marker = next(word for word in reversed(command) if "mcp" in word.rpartition("/")[2])
-        found = [
-            int(pid)
-            for pid, _, args in rows
-            if int(pid) in family and int(pid) != worker.pid and marker in args
-        ]
-        return max(found, default=None)
+    def _marker(self, worker: WorkerView) -> str:
+        """Return the word of the server's command line by which its process is known."""
+        command = next(server.command for server in self.stage.pool if server.name == worker.server)
+        return next(word for word in reversed(command) if "mcp" in word.rpartition("/")[2])
 
 
 async def main() -> int:
@@ -194,13 +182,14 @@ async def main() -> int:
     console = Console(width=None if sys.stdout.isatty() else 110, soft_wrap=False)
     npm = Path(os.environ.get("MCPWEFT_DEMO_NPM", "node_modules"))
     pool = plan.servers(CHECKOUT, npm)
+    searchers = plan.search_servers(CHECKOUT, Path(os.environ.get("MCPWEFT_DEMO_INDEX", "index")))
     seed = random.SystemRandom().randrange(10_000)
     calls = plan.draw(pool, CALLS, random.Random(seed))  # noqa: S311  # a draw of questions, no secret
-    names = ", ".join(server.name for server in pool)
+    names = ", ".join(server.name for server in [*pool, *searchers])
     console.rule("mcpweft")
     console.print(f"Starting `mcpweft up` with {WORKERS} workers for each of these MCP servers: {names}.")
     with tempfile.TemporaryDirectory(prefix="mcpweft-demo-") as folder:
-        stage = Stage(Path(folder), pool)
+        stage = Stage(Path(folder), [*pool, *searchers])
         try:
             client = await stage.ready()
             console.print(
@@ -210,13 +199,16 @@ async def main() -> int:
             director = Director(stage, client, calls)
             await director.run(console)
             accepted = sum(pool_view.accepted for pool_view in (await client.status()).pools)
+            console.print(report.summary(calls, director.outcomes))
+            console.print(report.moved(director.outcomes, director.victims))
+            answered = await questions.act(client, console)
+            console.print(report.standing(await client.status()))
+            console.print(report.measured(await client.analytics("10m")))
             await client.close()
             ended = stage.close()
         finally:
             if stage.up.poll() is None:
                 stage.close()
-        console.print(report.summary(calls, director.outcomes))
-        console.print(report.moved(director.outcomes, director.victims))
         console.print("Asking the same servers the same questions directly, without the fabric …")
         truth = await ask_directly(pool, calls)
         proof = report.prove(calls, director.outcomes, accepted, truth)
@@ -225,7 +217,8 @@ async def main() -> int:
         for line in director.outcomes.values():
             if line["code"] != "OK":
                 console.print(f"  call {line['number']}: {line['error']}", style="red")
-        good = proof.holds and len(director.victims) == 2 and ended == 0  # noqa: PLR2004  # both kills happened
+        killed = len(director.victims) == 2  # noqa: PLR2004  # a worker and a server
+        good = proof.holds and killed and answered and ended == 0
         verdict = "Nothing was lost, doubled or mixed up." if good else "Something is off: see above."
         console.print(verdict, style="bold green" if good else "bold red")
         return 0 if good else 1

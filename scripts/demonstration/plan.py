@@ -72,6 +72,15 @@ def everything_server(npm: Path) -> Server | None:
     return Server("everything", (str(program),), (*sums, *echoes, *slow))
 
 
+def search_servers(repository: Path, cache: Path) -> list[Server]:
+    """Return the three reference search servers, on the standard library; they are asked in words."""
+    home = repository / "scripts" / "servers"
+    return [
+        Server(name, (sys.executable, str(home / f"{name}.py"), "--cache", str(cache)), ())
+        for name in ("vector_search", "graph_query", "hybrid_search")
+    ]
+
+
 def servers(repository: Path, npm: Path) -> list[Server]:
     """Return the servers that can run here."""
     found = [git_server(repository), time_server(), everything_server(npm)]

@@ -13,7 +13,7 @@ from mcpweft import Class
 from truth import question
 
 if TYPE_CHECKING:
-    from mcpweft import FleetStatus
+    from mcpweft import Analytics, FleetStatus
 
 
 def live(status: FleetStatus, accepted: int, ended: int, events: list[str]) -> Table:
@@ -69,6 +69,37 @@ def moved(outcomes: dict[int, dict[str, Any]], victims: dict[str, str]) -> Table
                 heirs[line["worker"]] += 1
         because = ", ".join(f"{cause} x {n}" for cause, n in causes.items()) or "it held none"
         table.add_row(what, str(causes.total()), because, ", ".join(f"{w} x {n}" for w, n in heirs.items()))
+    return table
+
+
+def standing(status: FleetStatus) -> str:
+    """Say how the fleet is, as `mcpweft status` does."""
+    rate = "unknown" if status.error_rate is None else f"{status.error_rate:.1%}"
+    mean = "unknown" if status.avg_response_ms is None else f"{status.avg_response_ms:.0f} ms"
+    return (
+        f"mcpweft status: {'healthy' if status.is_healthy else 'not healthy'}, {status.healthy_servers} of "
+        f"{status.total_servers} servers take work, {status.queue_size} requests wait, mean response {mean}, "
+        f"error rate {rate}."
+    )
+
+
+def measured(analytics: Analytics) -> Table:
+    """Draw what the fabric itself has booked, as `mcpweft analytics` tells it; failures are attempts."""
+    table = Table(title="mcpweft analytics: what the fabric has booked so far", title_justify="left")
+    for column in ("pool", "answers", "failed attempts", "wait p95 ms", "service p50 ms", "service p95 ms"):
+        table.add_column(column, justify="left" if column == "pool" else "right")
+    for pool in analytics.pools:
+        total = pool.total
+        times = (total.queue.p95_ms, total.service.p50_ms, total.service.p95_ms)
+        told = ["?" if time is None else f"{time:.0f}" for time in times]
+        table.add_row(pool.capability, str(total.answered), str(total.failed), *told)
+    lost = [
+        f"{each.trouble.value} of {each.server}: {each.moved} moved, back after "
+        + ("?" if each.recovery_s is None else f"{each.recovery_s:.1f} s")
+        for each in analytics.failovers
+    ]
+    table.caption = "\n".join(lost)
+    table.caption_justify = "left"
     return table
 
 

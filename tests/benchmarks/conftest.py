@@ -36,7 +36,8 @@ def bench(tmp_path: Path) -> Callable[..., dict[str, Any]]:
             str(out),
             "--no-plot",
         ]
-        paths = os.pathsep.join([str(ROOT / "scripts"), str(ROOT / "tests")])  # as scripts/bench sets it
+        folders = ("scripts", "tests", "scripts/servers")
+        paths = os.pathsep.join(str(ROOT / folder) for folder in folders)  # as scripts/bench sets it
         environment = {**os.environ, "PYTHONPATH": paths}
         before = records()
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

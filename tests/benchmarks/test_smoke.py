@@ -6,15 +6,16 @@ import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from benchmarks import all as every
-from benchmarks import chaos, profile
+from benchmarks import chaos, profile, rag_quality
 from benchmarks.rig.report import RECORDS
 from chaos.storm import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import pytest
+    from pathlib import Path
 
 ONCE = ("--cold", "--rounds", "1")
 TINY = (*ONCE, "--seconds", "0.2")
@@ -83,6 +84,20 @@ def test_tenants_tells_its_figures(bench: Callable[..., dict[str, Any]]) -> None
     assert told["heavy_rate"] > 0
 
 
+@pytest.mark.timeout(240)  # it makes the index of the standard library, on a machine that may be busy
+def test_rag_quality_tells_its_figures(
+    bench: Callable[..., dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base  # with tests/rag, that make it too
+    told = bench("rag_quality", "--half", "tuning", "--cache", str(shared / "indexes"))
+    assert told["recall_at_5"].keys() == set(rag_quality.WAYS)
+    assert told["recall_at_5"]["hybrid_search"] > 0.6
+    assert told["related_recall_at_5"]["graph_query"] > 0.6
+    assert min(told["kept"].values()) > 0.6
+    assert max(told["strangers"].values()) < 0.4
+
+
 def test_the_simulator_tells_how_fast_it_is(bench: Callable[..., dict[str, Any]]) -> None:
     told = bench("simulator", "--workers", "3", "--seconds", "20")
     assert told["requests"] > 10
@@ -128,6 +143,8 @@ def test_a_figure_is_held_against_its_aim() -> None:
     assert every.met({"producer": 1.0}, "about 1 each") == ""
     record = {"benchmark": "b", "figures": {"x": 1.5, "y": {"1": 2}}, "goals": {"y": ">= 2"}}
     assert every.lines(record) == ["| b | `y` | 1: 2 | >= 2 | yes |", "| b | `x` | 1.5 |  |  |"]
+    rows = {"benchmark": "b", "figures": {"z": {"one": {"p": 1, "q": 2}}}, "goals": {}}
+    assert every.lines(rows) == ["| b | `z.one` | p: 1, q: 2 |  |  |"]
 
 
 def test_strategies_tells_its_figures(bench: Callable[..., dict[str, Any]]) -> None:
@@ -143,3 +160,36 @@ def test_strategies_real_tells_its_figures_and_who_answered_is_who_is_said_to(
     told = bench("strategies_real", *cells, "--seconds", "2", "--warm-up", "1")
     assert told["misattributed"] == told["failed"] == 0
     assert told["over_simulated"]["median"] > 0
+
+
+def test_presets_tells_of_each_preset_and_whether_it_reaches_its_figure(
+    bench: Callable[..., dict[str, Any]],
+) -> None:
+    told = bench("presets", "--presets", "testing", "--seconds", "1")
+    row = told["presets"]["testing"]
+    assert (row["qps"], row["service_ms"], row["failed"]) == (20, 100, 0)
+    assert row["p50_ms"] >= 100
+    assert row["workers"] >= 2
+    assert row["ceiling"] > 0
+    assert row["reached"] == (told["reached"] >= 0.99)
+
+
+def test_claims_tells_a_row_and_judges_nothing_where_it_is_short(
+    bench: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    short = (
+        "--only",
+        "availability",
+        "--length",
+        "0.01",
+        "--rounds",
+        "1",
+        "--state",
+        str(tmp_path / "state"),
+    )
+    told = bench("claims", *short)
+    row = told["claims"]["availability"]
+    assert (told["label"], row["reached"], told["targets_missed"]) == ("smoke", None, None)
+    assert (row["void"], row["measured"]["requests"]) == ([], 72)
+    assert 0 < row["measured"]["at_least"] < row["measured"]["availability"] <= 1
+    assert len((tmp_path / "state" / "availability" / "1.fabric.jsonl").read_text().splitlines()) == 72

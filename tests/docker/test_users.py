@@ -46,6 +46,7 @@ ALLOWED: dict[str, list[tuple[str, ...]]] = {
         ("GET", POOL + "c:id:1-1:0"),
         ("HGETALL", POOL + "tools"),
         ("HKEYS", FLEET + "pools"),
+        ("HGET", FLEET + "rules", "version"),
         ("XADD", POOL + "ctl:w", "*", "kind", "cancel"),
     ],
     "worker": [
@@ -107,6 +108,8 @@ FORBIDDEN: dict[str, list[tuple[str, ...]]] = {
         ("HSET", POOL + "readers", "w1", "9"),
         ("XREAD", "STREAMS", POOL + "ctl:w1", "0"),
         ("HSET", FLEET + "pools", "x", ""),
+        ("HSET", FLEET + "rules", "version", "9"),
+        ("HGETALL", FLEET + "config"),
         ("HSET", FLEET + "lease:lead", "holder", "p"),
         ("ZADD", FLEET + "duties", "0", "job"),
         ("INFO",),

@@ -18,10 +18,13 @@ TESTS = Path(__file__).parents[1]
 HEALTH = "workers/test_health.py::"
 LIMITS = "workers/test_limits.py::"
 LAUNCHER = "coordinator/test_launcher.py::"
+RULES = "rules/test_effect.py::"
 
 EFFECTS: dict[str, str] = {
     "namespace": "test_two_namespaces_never_meet",
     "include": "test_a_worker_runs_a_server_of_an_included_file",
+    "rules_match": RULES + "test_the_rules_that_match_are_the_first_or_all_as_it_is_said",
+    "rules": RULES + "test_a_clients_own_rules_hold_until_the_fleet_sets_some",
     "redis.url": "test_a_client_calls_on_the_store_that_the_file_names",
     "redis.eviction": "test_a_store_that_may_evict_is_refused_unless_accepted",
     "redis.durability": "test_a_store_that_promises_less_than_is_asked_for_is_refused",
@@ -76,6 +79,11 @@ EFFECTS: dict[str, str] = {
     "strategy.pools": "test_a_pool_may_have_a_strategy_of_its_own",
     "strategy.shadow": "test_a_strategy_in_the_shadow_is_heard_of_in_every_pool_or_in_one",
     "strategy.shadows": "test_a_strategy_in_the_shadow_is_heard_of_in_every_pool_or_in_one",
+    "rag.fallback": "test_the_server_that_is_named_answers_where_the_fabric_cannot",
+    "rag.fallback_after": "test_the_fallback_is_asked_after_that_time",
+    "rag.cache": "test_answers_are_kept_for_that_time_and_no_more_of_them",
+    "rag.cache_entries": "test_answers_are_kept_for_that_time_and_no_more_of_them",
+    "rag.tools": "test_the_tool_that_is_named_searches",
     "scaling.up_at": "test_a_server_gets_more_workers_above_that_part_of_its_slots",
     "scaling.down_at": "test_a_server_gets_fewer_workers_below_that_part_of_its_slots",
     "scaling.cooldown": "test_a_step_down_waits_for_the_cooldown",
@@ -89,6 +97,7 @@ EFFECTS: dict[str, str] = {
     "servers.<name>.app": "test_its_app_is_run_in_the_worker",
     "servers.<name>.transport": "test_its_transport_says_how_it_is_spoken_to",
     "servers.<name>.capabilities": "test_it_serves_its_capabilities",
+    "servers.<name>.tags": RULES + "test_tags_are_carried_by_whoever_serves_it",
     "servers.<name>.concurrency": "test_it_runs_so_many_calls_at_once",
     "servers.<name>.workers": LAUNCHER
     + "test_the_wanted_number_of_workers_runs_and_serves_and_the_table_says_so",

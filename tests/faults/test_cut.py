@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 BY_HAND = {"dead", "replay", "purge", "events", "breaker", "want", "muster", "amend", "forget",
-          "pause"}  # fmt: skip
-"""Moves that nobody makes here (an operator's, a reader of news', a failing server's, scaling's); their lost
-answers are the protocol tests'."""
+          "pause", "book", "history"}  # fmt: skip
+"""Moves that nobody makes here (an operator's, a reader's of news or figures, a failing server's, scaling's),
+or every ten seconds only; their lost answers are the protocol tests'."""
 ONCE = {"seal", "expire"}
 """Moves that are not made again here once they were carried out."""
 FULL = {"fetch": b"_nonce", "adopt": b"_nonce", "xread": b"outcome", "bzpopmin": b"bell"}

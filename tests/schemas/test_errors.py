@@ -21,6 +21,7 @@ SAID = {
     Code.INVALID_ARGUMENTS: "arguments.limit is 0, but must be at least 1",
     Code.UNKNOWN_CAPABILITY: "no pool is called 'githbu', did you mean 'github'?",
     Code.UNKNOWN_TOOL: "github has no tool 'create_isue', did you mean 'create_issue'?",
+    Code.REJECTED: "github.delete_repo is not let in by rule 'no-deletes': ask the platform team",
     Code.CONFLICT: "key 'order-7' was used with other arguments for github.create_issue",
     Code.CANCELLED: "github~0192 was cancelled by an operator",
     Code.RESULT_EXPIRED: "no outcome is kept for github~0192",

@@ -15,6 +15,7 @@ import realredis
 from altered import TEST_CLOCK, Clock, altered
 from mcpweft_schemas.circuit import Act, Appeal, Event, Pace, by_hand
 from mcpweft_schemas.connect import Link, StoreUnreachableError
+from mcpweft_schemas.figure import Figure, Tally, series
 from mcpweft_schemas.outcome import Executed
 from mcpweft_schemas.script import script
 from mcpweft_schemas.store import Reader, Store
@@ -149,6 +150,11 @@ async def _beat(cut: Cut) -> Any:
     return lambda: cut.pool.store.beat("echo", worker, 500, b"load")
 
 
+async def _book(cut: Cut) -> Any:
+    told = [(series("alpha", "echo", "low"), Tally({Figure.OK: 3}).told())]
+    return lambda: cut.pool.store.book("echo", "w1", 7, told)
+
+
 async def _trip(cut: Cut) -> Any:
     return await _appeal(cut, Act.TRIP)
 
@@ -264,6 +270,7 @@ def _word(answer: Any) -> Any:
         pytest.param("adopt", _adopt, Word.OK, id="adopt"),
         pytest.param("register", _register, None, id="register"),
         pytest.param("beat", _beat, Word.OK, id="beat"),
+        pytest.param("book", _book, Word.REPEAT, id="book"),
         pytest.param("breaker", _trip, Word.STALE, id="breaker trip"),
         pytest.param("breaker", _prove, Word.REPEAT, id="breaker prove"),
         pytest.param("breaker", _force, Word.REPEAT, id="breaker force"),

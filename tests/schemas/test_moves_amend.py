@@ -11,6 +11,7 @@ import pytest
 
 import realredis
 from mcpweft_schemas.edition import KEEP, Edition, Trial
+from mcpweft_schemas.rules.bulletin import Bulletin
 from mcpweft_schemas.word import Word
 
 if TYPE_CHECKING:
@@ -76,6 +77,43 @@ async def test_a_trial_begins_with_a_version_and_ends_without_a_new_one(store: S
     assert await store.edition_version() == (1, False)
     assert len(await store.editions()) == 1
     assert await store.amend(passed, "m3") == (Word.STALE, 1), "a trial that another has ended meanwhile"
+
+
+async def test_producers_read_the_rules_of_the_edition_in_force_and_the_version_with_which_they_changed(
+    store: Store,
+) -> None:
+    assert (await store.rules_version(), await store.rules()) == (0, Bulletin())
+    rules: list[dict[str, Any]] = [{"name": "ä"}]
+    documents: list[dict[str, Any]] = [
+        {"queue": {"bound": 1}},
+        {"queue": {"bound": 1}, "rules": rules},
+        {"queue": {"bound": 2}, "rules": rules, "servers": {"git": {"command": "secret"}}},
+        {"rules": rules, "rules_match": "all"},
+        {"rules": []},
+        {},
+    ]
+    told: list[tuple[int, dict[str, Any]]] = []
+    for turn, document in enumerate(documents):
+        await store.amend(edition(turn, **document), f"m{turn}")
+        bulletin = await store.rules()
+        assert bulletin.version == await store.rules_version()
+        told.append((bulletin.version, dict(bulletin.said)))
+    assert told == [
+        (0, {}),
+        (2, {"rules": rules}),
+        (2, {"rules": rules}),
+        (4, {"rules": rules, "rules_match": "all"}),
+        (5, {"rules": []}),
+        (6, {}),
+    ]
+
+
+async def test_a_stale_or_repeated_amendment_leaves_the_rules_as_they_are(store: Store) -> None:
+    await store.amend(edition(0, rules=[{"name": "a"}]), "m1")
+    before = await store.rules()
+    assert (await store.amend(edition(0, rules=[{"name": "b"}]), "m2"))[0] is Word.STALE
+    assert (await store.amend(edition(0, rules=[{"name": "b"}]), "m1"))[0] is Word.REPEAT
+    assert await store.rules() == before
 
 
 async def test_the_history_keeps_so_many_and_no_more(store: Store) -> None:

@@ -18,6 +18,7 @@ import realredis
 from altered import Change
 from mcpweft_schemas.circuit import Act, Appeal, Circuit, Pace
 from mcpweft_schemas.connect import Link
+from mcpweft_schemas.figure import Figure, PoolLevel, Tally, series
 from mcpweft_schemas.life import Class
 from mcpweft_schemas.limits import Limit, Limits
 from mcpweft_schemas.store import Store
@@ -70,6 +71,8 @@ FOUND_BY_PLAYING = {
     "an end that tells twice": Change(
         "local gone = tell(r, reply)", "tell(r, reply) local gone = tell(r, reply)"
     ),
+    "an outcome that hides its rules": Change("if r.rules ~= '' then", "if false then"),
+    "an enqueue that forgets the rules": Change("  set('rules', field(more, 'rules') or '')\n", ""),
     "an outcome lost with its waiter": Change(
         "if gone or has(r.flags, 's') then", "if has(r.flags, 's') then"
     ),
@@ -93,6 +96,10 @@ FOUND_BY_PLAYING = {
     "reclaim by a leader of old": Change(
         "if not confirmed and stale_leader(epoch) then return {'STALE', 0, 0, 0} end", ""
     ),
+    "a book that counts its repeat": Change(
+        "if number <= (tonumber(redis.call('GET', mark) or '0') or 0) then return 'REPEAT' end", ""
+    ),
+    "a book that forgets what was there": Change("if #held == 0 then", "if true then"),
 }
 
 
@@ -216,6 +223,21 @@ async def _figures_leave_the_last_server_in(pool: Pool) -> None:
     assert (await _says(pool, Act.TRIP, hard=False)).word is Word.LAST
 
 
+async def _a_slot_holds_so_many_series(pool: Pool) -> None:
+    for number in range(1, 301):
+        told = Tally({Figure.OK: 1}).told()
+        await pool.store.book("echo", "w1", number, [(series("alpha", f"tool{number}", "low"), told)])
+    booked = (await pool.shot()).slots
+    assert max(len(fields) for fields in booked.values()) <= 130
+
+
+async def _how_a_pool_stands_is_told_once_in_a_slot(pool: Pool) -> None:
+    for _ in range(50):
+        await pool.store.sweep("echo", 1)
+    booked = (await pool.shot()).slots
+    assert all(Tally.read(fields["="])[PoolLevel.LOOKS] <= 2 for fields in booked.values())
+
+
 FOUND_BY_A_SCENE: dict[str, tuple[Change, Callable[[Pool], Awaitable[None]]]] = {
     "settle that ignores the acknowledgement": (
         Change(
@@ -271,6 +293,14 @@ FOUND_BY_A_SCENE: dict[str, tuple[Change, Callable[[Pool], Awaitable[None]]]] = 
             "if c.state == 'closed' and not hard and not has_another() then return tell('LAST', c) end", ""
         ),
         _figures_leave_the_last_server_in,
+    ),
+    "a slot without a bound": (
+        Change("if held or size < MOST * i or i == #folded then", "if true then"),
+        _a_slot_holds_so_many_series,
+    ),
+    "a look that is taken each time": (
+        Change("if seen[7] ~= slot then", "if true then"),
+        _how_a_pool_stands_is_told_once_in_a_slot,
     ),
     "turns that nobody remembers": (
         Change("redis.call('HSET', base .. 'stat', 'turn', text)", "local _ = text"),

@@ -69,6 +69,8 @@ TOOLS: list[dict[str, Any]] = [
 class Server:
     """One connection: reads requests from stdin, answers on stdout, line by line."""
 
+    tools = TOOLS
+
     def __init__(self, era: str, ledger: str | None, pace_ms: float = 0.0, storm: str | None = None) -> None:
         self.era = era
         self.storm = storm
@@ -112,7 +114,7 @@ class Server:
                 self.error(rid, INVALID_PARAMS, f"Invalid arguments: {exc!r}")
         elif method == "tools/list":
             cache = {"ttlMs": 0, "cacheScope": "private"} if self.modern else {}
-            self.result(rid, {"tools": TOOLS, **cache})
+            self.result(rid, {"tools": self.tools, **cache})
         elif method == "ping" and not self.modern:
             self.result(rid, {})
         elif method == "initialize" and not self.modern:

@@ -38,10 +38,12 @@ DEAD_AFTER = 1.0
 class Fleet:
     """Builds and runs one."""
 
-    def __init__(self, seed: int = 1) -> None:
+    def __init__(self, seed: int = 1, *, overhead: float = 0.0) -> None:
+        """Make one; `overhead`: seconds for which each call keeps its slot after the server's answer."""
         self.clock = Clockwork()
         self.workers: list[Worker] = []
         self._seed = seed
+        self._overhead = overhead
         self._streams = 0
         self._number = 0
         self._told: dict[str, int] = {}  # what ended by the last look, by pool
@@ -65,8 +67,9 @@ class Fleet:
     ) -> Worker:  # fmt: skip
         """Make a worker that joins at a moment; options as for `Worker`."""
         worker = Worker(
-            name, server, pools, concurrency=concurrency, clock=self.clock, rng=self.rng(), **options
-        )
+            name, server, pools, concurrency=concurrency, clock=self.clock, rng=self.rng(),
+            overhead=self._overhead, **options,
+        )  # fmt: skip
         self.workers.append(worker)
         self.clock.at(at, worker.join)
         return worker

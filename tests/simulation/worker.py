@@ -44,6 +44,7 @@ class Worker:
         rng: random.Random,
         breaker: Policy | None = None,
         attempt_timeout: float | None = None,
+        overhead: float = 0.0,
     ) -> None:
         self.name = name
         self.server = server
@@ -58,6 +59,7 @@ class Worker:
         self._clock = clock
         self._rng = rng
         self._timeout = attempt_timeout
+        self._overhead = overhead
         self._slots = Slots(concurrency, dict.fromkeys(self.pools, 1.0), self._room)
         self._pulling = set(self.pools)  # those whose fetcher asks for slots; the others wait for work
         self._look_at = dict.fromkeys(self.pools, float("inf"))
@@ -207,7 +209,11 @@ class Worker:
         self.of_pool[pool.name] += 1
 
         def done(answer: Answer) -> None:
-            self._ends(pool, request, permit, began, answer)
+            took = self._clock.now - began
+            if self._overhead:
+                self._clock.after(self._overhead, self._ends, pool, request, permit, took, answer)
+            else:
+                self._ends(pool, request, permit, took, answer)
 
         call = self.running[request] = self.server.begin(done)
         if self._timeout is not None:
@@ -218,9 +224,8 @@ class Worker:
             self.server.drop(call)
             done(Answer.FAILURE)
 
-    def _ends(self, pool: Pool, request: Request, permit: Permit, began: float, answer: Answer) -> None:
+    def _ends(self, pool: Pool, request: Request, permit: Permit, took: float, answer: Answer) -> None:
         now = self._clock.now
-        took = now - began
         success = answer is Answer.OK
         if self.running.pop(request, None) is None:
             return

@@ -136,12 +136,13 @@ def measure(
     seed: int,
     seconds: float = TURN,
     learning: float = 0.0,
+    overhead: float = 0.0,
 ) -> dict[str, float]:
     """Run one and return throughput (1/s), p50, p95 and p99 (ms) of all its pools together.
 
     What comes within `learning`, and in the warm-up of each turn after it, does not count.
     """
-    fleet = Fleet(seed)
+    fleet = Fleet(seed, overhead=overhead)
     pools = build(fleet, load)
     fleet.coordinate(pools, strategy)
     fleet.run(learning + seconds)

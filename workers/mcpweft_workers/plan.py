@@ -125,7 +125,7 @@ def draw_up(
         store_url=store_url,
         namespace=config.namespace,
         identity=Identity(worker, name, cast("str", info["instance"]), pack(info)),
-        spec=_spec(name, server, config),
+        spec=spec_of(name, server, config),
         capabilities=capabilities,
         concurrency=concurrency,
         shares=remote and server.state is State.NONE,
@@ -150,7 +150,8 @@ def draw_up(
     )
 
 
-def _spec(name: str, server: ServerConfig, config: Config) -> ServerSpec:
+def spec_of(name: str, server: ServerConfig, config: Config) -> ServerSpec:
+    """Return how a server is reached. Raises InvalidConfigError where it speaks an era that is not known."""
     mode = _ERAS.get(server.mode)
     if mode is None:
         raise InvalidConfigError(

@@ -24,6 +24,7 @@ from mcpweft_schemas.wire import PIECE, PROGRESS
 from mcpweft_workers import judgement
 from mcpweft_workers.backoff import Patience, jittered
 from mcpweft_workers.binding import token
+from mcpweft_workers.bookkeeper import Ended
 from mcpweft_workers.breaker import Outcome
 from mcpweft_workers.failure import CallFailed, Cause
 from mcpweft_workers.log import event
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from mcpweft_schemas.wire import Delivery, Settlement
     from mcpweft_workers.binding import Binding
+    from mcpweft_workers.bookkeeper import Bookkeeper
     from mcpweft_workers.breaker import Permit
     from mcpweft_workers.catalog import Catalog
     from mcpweft_workers.gate import Gate
@@ -52,6 +54,7 @@ HEAD_START = 0.1
 """The part of the first backoff that a retry leaves to others before this worker may have it again."""
 
 _CALL = b"tools/call"  # the one method there is
+_PROGRESS_TOKEN, _RESERVED = "progressToken", "io.modelcontextprotocol/"
 
 LATEST = 0.1
 """What the latest answer's time weighs in the mean of them."""
@@ -105,6 +108,8 @@ class Means:
     gate: Gate
     slots: Slots
     settlers: Mapping[str, Settler]
+    """By capability."""
+    books: Mapping[str, Bookkeeper]
     """By capability."""
     progress: Progress
     meter: Meter
@@ -247,6 +252,12 @@ class Runner:
             self.spreads[pool].add(run.waited_ms + 1000 * took)
         self._means.metrics.ended(pool, delivery.klass, judged.outcome)
         self._means.metrics.served(pool, judged.outcome, took, settlement.service_ms, len(settlement.body))
+        self._means.books[pool].count(
+            Ended(
+                delivery.tool, delivery.klass, delivery.attempt, judged.outcome, 1000 * took, run.waited_ms,
+                settlement.service_ms, 1000 * run.timeout,
+            )
+        )  # fmt: skip
         level = logging.INFO if settlement.how == "done" else logging.WARNING
         event(
             level,
@@ -315,7 +326,7 @@ class Runner:
             what = f"method {method.decode(errors='replace')!r} is not served here"
             return judgement.refused(delivery, what, "Call a tool.")
         try:
-            arguments, _ = delivery.request()
+            arguments, metadata = delivery.request()
         except ValueError as error:
             return judgement.refused(delivery, f"the request cannot be read: {error}", "Enqueue it anew.")
         self._means.catalog().check(delivery.tool, arguments)
@@ -330,7 +341,7 @@ class Runner:
             arguments,
             timeout=run.timeout,
             on_progress=heard if heard is None else self._hearing(heard),
-            meta=_meta(delivery),
+            meta=_meta(delivery, metadata),
         )
         self.heard_at = self._clock()
         self._means.meter.hear(answer.meta)
@@ -375,6 +386,16 @@ class Runner:
         await store.lay_chunks(capability, run.delivery, pieces, life + round(RECORD_LIFE * 1000))
 
 
-def _meta(delivery: Delivery) -> dict[str, Any] | None:
-    """Return what goes along with the call: the trace that the caller is in."""
-    return {"traceparent": delivery.trace} if delivery.trace else None
+def _meta(delivery: Delivery, metadata: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what goes along with the call: the caller's metadata, and the trace that it is in.
+
+    What the protocol itself writes there is not the caller's to say.
+    """
+    meta = {
+        name: value
+        for name, value in metadata.items()
+        if name != _PROGRESS_TOKEN and not name.startswith(_RESERVED)
+    }
+    if delivery.trace:
+        meta["traceparent"] = delivery.trace
+    return meta or None

@@ -1,6 +1,6 @@
 """The worker's composition: one process, one MCP server, the doers between it and its pools.
 
-    Heartbeat (thread) ─────────────▶ store ◀─────────── Settler (a pool)
+    Heartbeat (thread) ─────────────▶ store ◀─────────── Settler, Bookkeeper (a pool)
     Control (cancels) ──▶ Runner ──────────────────────────▲
     Fetcher (a pool) ──▶ Slots, Allotment ─ Gate ─ Breaker ─▶ Runner ─┘──▶ Session ──▶ MCP server
                                           └─ Accord: the breaker as all of the server's workers share it
@@ -12,7 +12,8 @@ Teardown, in this order, whatever began it:
        true `executed`
     3. what they came to is settled, within a bound
     4. the server is closed and leaves no process; its lease is given up
-    5. the heartbeat ends; the worker retires from its pools and tells so; the links close
+    5. the heartbeat ends; the worker retires from its pools and tells so; what it counted is booked; the
+       links close
 Every task belongs to one of two groups: `doers` (cancelled after 3) and `runs` (empty after 2).
 
 Above stands entry.py. It must never decide what a doer decides.
@@ -37,6 +38,7 @@ from mcpweft_workers.accord import Accord
 from mcpweft_workers.allotment import Allotment
 from mcpweft_workers.backoff import Patience
 from mcpweft_workers.binding import Binding
+from mcpweft_workers.bookkeeper import Bookkeeper
 from mcpweft_workers.breaker import Breaker
 from mcpweft_workers.catalog import Catalog
 from mcpweft_workers.check import Check
@@ -113,6 +115,7 @@ class Worker:
         self._bindings = {name: self._bind(name, epoch) for name in plan.capabilities}
         self._accord = self._make_accord(epoch)
         self._settlers = {name: self._settler(binding) for name, binding in self._bindings.items()}
+        self._books = {name: self._bookkeeper(binding, epoch) for name, binding in self._bindings.items()}
         self._progress = Progress(clock, self.metrics.told)
         self.runner = self._make_runner()
         self._fetchers = [self._fetcher(binding) for binding in self._bindings.values()]
@@ -170,6 +173,9 @@ class Worker:
     def _settler(self, binding: Binding) -> Settler:
         return Settler(binding, patience=self._patience(), clock=self._clock, on_word=self._on_word)
 
+    def _bookkeeper(self, binding: Binding, epoch: int) -> Bookkeeper:
+        return Bookkeeper(binding, number=epoch, patience=self._patience(), clock=self._clock)
+
     def _make_runner(self) -> Runner:
         means = Means(
             server=self.plan.identity.server,
@@ -178,6 +184,7 @@ class Worker:
             gate=self.gate,
             slots=self.slots,
             settlers=self._settlers,
+            books=self._books,
             progress=self._progress,
             meter=self.meter,
             metrics=self.metrics,
@@ -280,6 +287,7 @@ class Worker:
         for binding in bindings:
             yield f"binding {binding.capability}", binding.run()
             yield f"settler {binding.capability}", self._settlers[binding.capability].run()
+            yield f"books {binding.capability}", self._books[binding.capability].run()
         for ear in ears:
             yield "control", self._control(ear).run()
         if self.plan.shares:
@@ -399,6 +407,8 @@ class Worker:
                     if word is Word.OK:
                         self.news.of_pool(Kind.WORKER_LEFT, name, {})
                 await self.herald.last_words()
+                for books in self._books.values():
+                    await books.last_words()
         except (McpweftError, TimeoutError) as error:
             event(logging.WARNING, "not retired", error=str(error))
 

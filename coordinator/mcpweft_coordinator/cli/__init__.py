@@ -1,1 +1,1 @@
-"""The administration's part of the command line: `mcpweft servers`, `config`, `strategy`."""
+"""The administration's part of the command line: `mcpweft servers`, `config`, `strategy`, `rules`."""

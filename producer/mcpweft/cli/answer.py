@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mcpweft.cli.exits import problem
@@ -68,6 +69,7 @@ def result_json(result: Result) -> dict[str, Any]:
         "queued_ms": result.queued_ms,
         "service_ms": result.service_ms,
         "attempts": attempts_json(result.attempts),
+        "rules": asdict(result.rules) if result.rules else None,
     }
 
 

@@ -1,6 +1,7 @@
 """`mcpweft check`: read the configuration as the fabric would, and say what is wrong or odd.
 
-Below is the config loader, whose findings it prints. This module must never connect to anything.
+With `--production` it is looked at as before people depend on it. Below are the config loader and the
+presets' review, whose findings it prints. This module must never connect to anything.
 """
 
 from __future__ import annotations
@@ -15,20 +16,25 @@ from mcpweft.cli.option import Json  # noqa: TC001  # the parser reads the annot
 
 if TYPE_CHECKING:
     from mcpweft_schemas.config import Config, ServerConfig
+    from mcpweft_schemas.presets import Finding, Review
 
 
-def check(*files: Path, json: Json = False) -> int:
+def check(*files: Path, production: bool = False, json: Json = False) -> int:
     """Check mcpweft.toml and the mcp.json files that it includes. Exit code 2 tells of an error.
 
     Parameters
     ----------
     files
         A mcpweft.toml, or mcp.json files, or both. Unset: the nearest mcpweft.toml, else ./mcp.json.
+    production
+        Look for what an operator would change before people depend on it.
     json
         Print JSON.
 
     """
     config = read(files)
+    if production:
+        return _production(config, json=json)
     if json:
         print_json(config)
     else:
@@ -54,6 +60,52 @@ def read(files: tuple[Path, ...]) -> Config:
             advice="Write one with `mcpweft init`, or name the file to check.",
         )
     return load_config(path, {"include": imports} if imports else None, directory=here)
+
+
+def _production(config: Config, *, json: bool) -> int:
+    """Print what an operator would change; tell whether any of it must be."""
+    from mcpweft_schemas import tomlfile  # as above
+    from mcpweft_schemas.presets import validate_production
+
+    review = validate_production(config, tomlfile.read(config.path).tree if config.path else None)
+    if json:
+        print_review_json(config, review)
+    else:
+        print_review(review)
+    return Exit.OK if review.passed else Exit.USAGE
+
+
+def print_review(review: Review) -> None:
+    """Print a review, for people."""
+    from mcpweft.cli.table import print_table  # not needed for --help
+
+    rows = [(each.severity.value, each.key, each.reason, each.suggestion) for each in review.findings]
+    print_table(("severity", "key", "reason", "write"), rows, empty="Nothing was found.")
+    counts = [
+        f"{len(some)} {name}{'' if len(some) == 1 else 's'}"
+        for name, some in (
+            ("error", review.errors),
+            ("warning", review.warnings),
+            ("recommendation", review.recommendations),
+        )
+    ]
+    sys.stderr.write(", ".join(counts) + "\n")
+
+
+def print_review_json(config: Config, review: Review) -> None:
+    """Print a review, for programs."""
+    found = {
+        "path": str(config.path) if config.path else None,
+        "passed": review.passed,
+        "errors": [_told(each) for each in review.errors],
+        "warnings": [_told(each) for each in review.warnings],
+        "recommendations": [_told(each) for each in review.recommendations],
+    }
+    sys.stdout.write(json.dumps(found) + "\n")
+
+
+def _told(finding: Finding) -> dict[str, str]:
+    return {"key": finding.key, "reason": finding.reason, "suggestion": finding.suggestion}
 
 
 def print_text(config: Config) -> None:

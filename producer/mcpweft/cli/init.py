@@ -1,6 +1,7 @@
 """`mcpweft init`: a mcpweft.toml in which every key stands as a comment, with its meaning and its default.
 
-Below are the config models, whose descriptions it prints: no key is listed here. This module must never
+With `--preset` it holds what that preset sets, each key with its reason. Below are the config models, whose
+descriptions it prints, and the presets: no key is listed here. This module must never
 overwrite a file unasked.
 """
 
@@ -11,7 +12,7 @@ import sys
 import textwrap
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args, get_origin
 
 from cyclopts import Parameter
 
@@ -25,6 +26,17 @@ if TYPE_CHECKING:
     from mcpweft_schemas.config.quantity import Section
 
 _WIDTH = 100
+
+Name: TypeAlias = Literal[
+    "development",
+    "production_small",
+    "production_large",
+    "high_availability",
+    "performance_optimized",
+    "cost_optimized",
+    "testing",
+]
+"""The presets, named here so that `--help` and a mistyped name load no model; a test compares them."""
 
 _HEAD = """\
 # mcpweft: docs/configuration.md tells more. A key that stays a comment has the value shown.
@@ -54,19 +66,22 @@ def init(
     path: Annotated[Path, Parameter(allow_leading_hyphen=True)] = Path("mcpweft.toml"),
     /,
     *,
+    preset: Name | None = None,
     force: bool = False,
 ) -> int:
-    """Write a commented mcpweft.toml; every key is there, with its default.
+    """Write a commented mcpweft.toml; every key is there, with its default, or what a preset sets.
 
     Parameters
     ----------
     path
         Where to write it; `-` for standard output.
+    preset
+        What it is for: the settings of this preset, each with its reason.
     force
         Overwrite a file that is there.
 
     """
-    text = commented()
+    text = commented() if preset is None else _preset(preset)
     if str(path) == "-":
         sys.stdout.write(text)
         return Exit.OK
@@ -77,6 +92,12 @@ def init(
         raise UsageError(f"{path} is there already. Use --force to overwrite it, or another path.") from None
     sys.stderr.write(f"Wrote {path}. Put your servers in it, or an mcp.json beside it; then: mcpweft up\n")
     return Exit.OK
+
+
+def _preset(name: str) -> str:
+    from mcpweft_schemas.presets import PRESETS, text  # pydantic: here only
+
+    return text(PRESETS[name])
 
 
 def commented() -> str:

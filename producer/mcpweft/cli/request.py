@@ -129,6 +129,8 @@ def _print(found: Inquiry) -> None:
     ]
     if found.tenant:
         lines.append(("tenant", found.tenant))
+    if found.rules:
+        lines.append(("rules", f"{', '.join(found.rules.names)} (version {found.rules.version})"))
     for number, one in enumerate(found.attempts, 1):
         told = f"{one.server}, worker {one.worker}: {one.cause}, ran: {one.executed}, {one.took_ms} ms"
         lines.append((f"attempt {number}", told))

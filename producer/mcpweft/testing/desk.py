@@ -13,6 +13,7 @@ import inspect
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from mcpweft.chores import Chores
 from mcpweft.desk import _closing, _kept, _pool_of  # the real words
 from mcpweft.refusal import refusal, unknown_capability
 from mcpweft.testing.answer import Answer, Script
@@ -76,6 +77,8 @@ class FakeDesk:
         self._stage = stage
         self._waiting: set[asyncio.Future[Any]] = set()
         self.producer = producer_id()
+        self.chores = Chores(lambda _: None)
+        """None are ever started: what a real client starts beside its calls, a fake has no need of."""
         self.closed = False
 
     # -- what the client asks ------------------------------------------------------------------------------

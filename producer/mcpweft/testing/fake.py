@@ -23,6 +23,7 @@ from mcpweft.testing.answer import Answer
 from mcpweft.testing.desk import ASKED, FakeDesk, Stage
 from mcpweft.testing.reply import fresh
 from mcpweft_schemas.errors import McpweftError
+from mcpweft_schemas.rules.ruleset import Ruleset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from mcpweft.desk import Desk
     from mcpweft.handle import Handle
     from mcpweft.result import Result
+    from mcpweft.rulebook import Rulebook
     from mcpweft.terms import CallOptions, Duration
     from mcpweft.testing.answer import Answers, Content, Failure, Step, Value
     from mcpweft.testing.call import Calls, Way
@@ -140,6 +142,7 @@ class FakeClient(Told, Client):
         opened = _Opened(cast("Store", self._stage.shelf), cast("Desk", desk), Defaults())
         # By a clock that runs ahead nothing is remembered: a test may name another tool at any time.
         opened.fleet = Fleet(opened.desk.command, itertools.count(0, _HOUR_S).__next__)
+        opened.rulebook = cast("Rulebook", _NoRules())
         return opened
 
     def _here(self) -> _Opened:
@@ -196,13 +199,19 @@ class FakeSyncClient(Told, SyncClient):
         super().__init__()
         self._fake = fake
         self._stage = fake._stage  # noqa: SLF001  # the same fake
-        self._client = fake()
+        self._client = self._opens = fake()
         self._stage.closers.append(self.close)
 
     def __call__(self, *given: object, **named: object) -> FakeSyncClient:
         """Return another client of the same fake. Takes what SyncClient takes."""
         inspect.signature(SyncClient).bind(*given, **named)
         return self._fake.sync()
+
+
+class _NoRules:
+    """The rules of a fleet that has none."""
+
+    fresh = Ruleset()
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """The configuration: `mcpweft.toml`, the environment over it, flags over both.
 
-    Config        namespace, include, redis, queue, call, worker, breaker, coordinator, servers;
+    Config        namespace, include, rules_match, rules, redis, queue, call, worker, breaker, coordinator,
+                  events, strategy, scaling, servers;
                   and path, broken, warnings, active (not keys)
     redis         url, eviction, durability
     queue         bound, max_bytes, low_at, normal_at, high_at, result_ttl, idempotency_ttl, dead_ttl
@@ -10,9 +11,9 @@
                   recovery, probes
     coordinator   lease, sweep, control_url, host, port
     scaling       up_at, down_at, cooldown, target_wait
-    servers.*     command, args, env, cwd, url, headers, app, transport, capabilities, concurrency, workers,
-                  min, max, start, idle_stop, state, mode, idempotent, trust_annotations, attempt_timeout,
-                  tool_timeouts, hung_after, disabled; and name, is_idempotent(tool),
+    servers.*     command, args, env, cwd, url, headers, app, transport, capabilities, tags, concurrency,
+                  workers, min, max, start, idle_stop, state, mode, idempotent, trust_annotations,
+                  attempt_timeout, tool_timeouts, hung_after, disabled; and name, is_idempotent(tool),
                   timeout_of(tool, otherwise), scaled, least, most (not keys)
 
 In the models every time is a float of seconds and every size an int of bytes. Above stand all rooms;
@@ -31,6 +32,7 @@ from mcpweft_schemas.config.sections import (
     Durability,
     Eviction,
     QueueConfig,
+    RagConfig,
     RedisConfig,
     ScalingConfig,
     StrategyConfig,
@@ -49,6 +51,7 @@ __all__ = [
     "Durability",
     "Eviction",
     "QueueConfig",
+    "RagConfig",
     "RedisConfig",
     "ScalingConfig",
     "ServerConfig",

@@ -33,6 +33,7 @@ _ADVICE: dict[str, str] = {
     "bool_type": "Write true or false",
     "string_type": "Write it as text, in quotes",
     "string_too_short": "Write something between the quotes",
+    "missing": "Add it",
     "tuple_type": 'Write a list, such as ["a", "b"]',
     "dict_type": 'Write a table, such as { name = "value" }',
     "model_type": "Write a table of keys",
@@ -71,7 +72,8 @@ def explain(detail: ErrorDetails, place: Callable[[tuple[str, ...]], str]) -> tu
         said = str(detail.get("ctx", {}).get("error", detail["msg"])).rstrip(".") + "."
         if said.startswith("Write "):
             return f"{name} is {shown(path, detail['input'])}{behind}", said
-        return f"{name or 'The configuration'} does not hold together{_mentioned(said, place)}", said
+        told = behind if path[:1] == ("rules",) else _mentioned(said, place)  # its keys have no lines
+        return f"{name or 'The configuration'} does not hold together{told}", said
     form = _ADVICE.get(detail["type"])
     context: dict[str, Any] = {"expected": "", **detail.get("ctx", {})}
     advice = form.format_map(context) if form else detail["msg"]
@@ -111,7 +113,7 @@ def dotted(path: Sequence[str]) -> str:
 
 
 def _known(path: tuple[str, ...]) -> str:
-    model = shape.section_at(path[:-1])
+    model = shape.table_at(path[:-1])
     keys = list(model.model_fields) if model else []
     close = near(path[-1], keys, most=1)
     if close:

@@ -42,6 +42,19 @@ class Layer:
                 return self.places[key[:length]]
         return ""
 
+    def place_told(self, key: Key) -> str:
+        """Return the same for a message, with the name of the table in a list that `key` lies in."""
+        node: Any = self.tree
+        named = ""
+        for above, part in zip(("", *key), key, strict=False):
+            if isinstance(node, list | tuple) and part.isdecimal() and int(part) < len(node):
+                node = node[int(part)]
+                name = node.get("name") if isinstance(node, Mapping) else None
+                named = f"{above.removesuffix('s')} {name!r}" if isinstance(name, str) else named
+            else:
+                node = node.get(part) if isinstance(node, Mapping) else None
+        return ", ".join(filter(None, (named, self.place(key))))
+
 
 def merged(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
     """Return a new tree: tables merged deeply, other values those of `upper` where it has them."""

@@ -194,7 +194,7 @@ def _validate(whole: Layer, imported: mcpjson.Imported) -> tuple[Config, tuple[B
         guilty = {name for detail in details if (name := _imported_fault(detail, whole, imported))}
         fatal = [detail for detail in details if not _imported_fault(detail, whole, imported)]
         if fatal:
-            raise fault.refusal(fatal, whole.place) from None
+            raise fault.refusal(fatal, whole.place_told) from None
     for name in sorted(guilty):
         what, advice = fault.explain(next(one for one in details if one["loc"][1] == name), lambda _: "")
         source = imported.servers[name]

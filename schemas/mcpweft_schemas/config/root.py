@@ -19,6 +19,7 @@ from mcpweft_schemas.config.sections import (
     CoordinatorConfig,
     EventsConfig,
     QueueConfig,
+    RagConfig,
     RedisConfig,
     ScalingConfig,
     StrategyConfig,
@@ -26,6 +27,7 @@ from mcpweft_schemas.config.sections import (
 )
 from mcpweft_schemas.config.server import ServerConfig
 from mcpweft_schemas.mcpjson import BrokenServer  # noqa: TC001  # pydantic reads the annotation
+from mcpweft_schemas.rules.rule import Match, Rule, distinct
 from mcpweft_schemas.slug import slugs
 
 
@@ -46,6 +48,15 @@ class Config(Section):
         description="Files of the ecosystem's own format to import servers from, seen from this file. "
         "The default one may be missing.",
     )
+    rules_match: Match = Field(
+        default=Match.FIRST,
+        description="Which of the routing rules that fit a request act: the `first` one, or `all`.",
+    )
+    rules: tuple[Rule, ...] = Field(
+        default=(),
+        description="Routing rules, each a table `[[rules]]` with `name`, `priority`, `when`, `unless` and "
+        "`then` ([rules](rules.md)). What the fleet sets goes over a client's own file and environment.",
+    )
     redis: RedisConfig = Field(default_factory=RedisConfig, description="The store.")
     queue: QueueConfig = Field(default_factory=QueueConfig, description="The queue of each pool.")
     call: CallConfig = Field(default_factory=CallConfig, description="What a request is given unasked.")
@@ -59,6 +70,7 @@ class Config(Section):
         default_factory=StrategyConfig, description="How work is divided among a pool's workers."
     )
     scaling: ScalingConfig = Field(default_factory=ScalingConfig, description="The number of workers.")
+    rag: RagConfig = Field(default_factory=RagConfig, description="What a RagClient does.")
     servers: dict[str, ServerConfig] = Field(
         default_factory=dict[str, ServerConfig], description="The MCP servers, by name."
     )
@@ -98,6 +110,11 @@ class Config(Section):
     def _named(cls, value: dict[str, ServerConfig]) -> dict[str, ServerConfig]:
         short = slugs(value)
         return {name: server.named(name, short[name]) for name, server in value.items()}
+
+    @field_validator("rules")
+    @classmethod
+    def _distinct(cls, value: tuple[Rule, ...]) -> tuple[Rule, ...]:
+        return distinct(value)
 
     @model_validator(mode="after")
     def _attempts_fit(self) -> Self:

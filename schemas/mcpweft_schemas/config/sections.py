@@ -382,3 +382,26 @@ class ScalingConfig(Section):
                 "load would be too high or too low: lower down_at or raise up_at"
             )
         return self
+
+
+class RagConfig(Section):
+    """What a RagClient does, beside the fabric's own settings."""
+
+    fallback: str | None = Field(
+        default=None,
+        description="The server, of [servers], that is asked directly where the fabric cannot serve. It is "
+        "started by the client itself, at its first need. Unset: such a query fails.",
+    )
+    fallback_after: Duration = Field(
+        default=2.0, description="How long the fabric may take before the fallback is asked too."
+    )
+    cache: Duration | None = Field(
+        default=None,
+        description="How long answers of read-only tools are kept in the client. Unset: not at all.",
+    )
+    cache_entries: Count = Field(default=1000, description="Answers that are kept at most, those used last.")
+    tools: dict[str, str] = Field(
+        default_factory=dict[str, str],
+        description="Capability → the tool that searches there. Unset: its only tool, or the one called "
+        "`search`. For the fallback: by the server's name.",
+    )

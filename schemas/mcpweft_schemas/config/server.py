@@ -14,8 +14,10 @@ from typing import Any, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
+from mcpweft_schemas import slug
 from mcpweft_schemas.config.quantity import Count, Duration, Frequency, Name, Section
 from mcpweft_schemas.limits import Limit
+from mcpweft_schemas.rules import tag
 
 
 class Transport(StrEnum):
@@ -122,6 +124,12 @@ class ServerConfig(Section):
         description="Pools that it serves. Unset: one of its own name, made legal by the slug rule.",
         json_schema_extra={"default_text": "its own name"},
     )
+    tags: tuple[str, ...] = Field(
+        default=(),
+        max_length=tag.MOST,
+        description="What routing rules can ask for ([rules](rules.md)), such as `gpu`: it also serves the "
+        "pools of requests that must have some of these tags. At most 3, each 1 to 16 of a-z, 0-9, _.",
+    )
     concurrency: Count = Field(
         default_factory=_concurrency_of,
         description="Calls that it runs at once. It is the server's: several workers of one URL divide it.",
@@ -218,8 +226,18 @@ class ServerConfig(Section):
         return max(1, self.least) if self.max is None else self.max
 
     def named(self, name: str, capability: str) -> Self:
-        """Return this server under its name, serving `capability` if it names none itself."""
-        twin = self.model_copy(update={} if self.capabilities else {"capabilities": (capability,)})
+        """Return this server under its name, serving `capability` if it names none itself.
+
+        It serves a pool for each set of its tags, too.
+        """
+        own = self.capabilities or (capability,)
+        pools = tuple(pool for each in own for pool in tag.pools(each, self.tags))
+        if long := [pool for pool in pools if not slug.LEGAL.fullmatch(pool)]:
+            raise ValueError(
+                f"Server {name!r}: with its tags a pool would be called {long[0]!r}, and 64 characters are "
+                "the most: shorten capabilities or tags"
+            )
+        twin = self.model_copy(update={"capabilities": pools} if pools != self.capabilities else {})
         twin.__pydantic_private__ = {"_name": name}
         return twin
 
@@ -244,6 +262,19 @@ class ServerConfig(Section):
         rate = next((each for fits, each in self.tool_rates.items() if fnmatchcase(tool, fits)), None)
         most = next((each for fits, each in self.tool_max_in_flight.items() if fnmatchcase(tool, fits)), None)
         return Limit(rate=rate, most=most).part(max(1, len(self.capabilities)))
+
+    @field_validator("capabilities")
+    @classmethod
+    def _untagged(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            if tag.MARK in each:
+                raise ValueError(f"Write {each!r} without {tag.MARK}, which stands before tags, or use tags")
+        return value
+
+    @field_validator("tags")
+    @classmethod
+    def _tags(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(tag.check, value))
 
     @field_validator("url")
     @classmethod
@@ -295,12 +326,13 @@ class ServerConfig(Section):
 
     @model_validator(mode="after")
     def _divides(self) -> Self:
-        pools = len(self.capabilities)
+        pools = len(self.capabilities) << len(set(self.tags))
         bounds = {"max_in_flight": self.max_in_flight, **self.tool_max_in_flight}
         for name, most in bounds.items():
             if most is not None and most < pools:
                 raise ValueError(
-                    f"{name} ({most}) is below the number of its capabilities ({pools}), which divide it: "
+                    f"{name} ({most}) is below the number of its {'pools' if self.tags else 'capabilities'} "
+                    f"({pools}), which divide it: "
                     "raise it, or let it serve fewer"
                 )
         return self

@@ -10,6 +10,8 @@ import types
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
+from pydantic import BaseModel
+
 from mcpweft_schemas.config.quantity import Section
 from mcpweft_schemas.config.root import Config
 
@@ -63,16 +65,30 @@ def section(annotation: Any) -> type[Section] | None:
 
 def section_at(path: Sequence[str | int]) -> type[Section] | None:
     """Return the section whose table stands at `path`, or None when there is no such table."""
-    model: type[Section] | None = Config
+    found = table_at(path)
+    return found if found is not None and issubclass(found, Section) else None
+
+
+def table_at(path: Sequence[str | int]) -> type[BaseModel] | None:
+    """Return the same, where the tables of a list and those inside of them count too."""
+    model: type[BaseModel] | None = Config
     parts = iter(path)
     for part in parts:
         field = model.model_fields.get(str(part)) if model else None
         if field is None:
             return None
-        if kind(field.annotation) is Kind.NAMED and next(parts, None) is None:
-            return None
-        model = section(field.annotation)
+        if get_origin(bare(field.annotation)) in (dict, tuple) and next(parts, None) is None:
+            return None  # a name, or a number, stands between
+        model = table(field.annotation)
     return model
+
+
+def table(annotation: Any) -> type[BaseModel] | None:
+    """Return the table that the annotation names, or maps names to, or lists, or None."""
+    inner = bare(annotation)
+    if get_origin(inner) in (dict, tuple):
+        return table(get_args(inner)[1 if get_origin(inner) is dict else 0])
+    return inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None
 
 
 def keys(model: type[Section] = Config, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

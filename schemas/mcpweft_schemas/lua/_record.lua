@@ -3,7 +3,7 @@ local FIELDS = {
   'state', 'class', 'tool', 'attempt', 'deliveries', 'max', 'stream', 'entry', 'last', 'worker', 'server',
   'safe', 'run', 'deadline', 'start_by', 'attempt_ms', 'flags', 'waiters', 'print', 'key', 'accepted',
   'started', 'ended', 'code', 'executed', 'tried', 'due_again', 'cancel', 'log', 'held', 'keep', 'key_keep',
-  'v', 'size', 'tenant', 'under',
+  'v', 'size', 'tenant', 'under', 'rules',
 }
 local NUMBERS = {attempt = true, deliveries = true, max = true, deadline = true, start_by = true, due_again = true,
   cancel = true, keep = true, key_keep = true, size = true}
@@ -192,6 +192,10 @@ local function finish(r, o)
     'started', r.started, 'ended', int(now), 'service', o.service or '', 'log', log,
     'chunks', o.chunks or '0', 'entry', r.entry, 'body', o.body or '',
   }
+  if r.rules ~= '' then
+    reply[#reply + 1] = 'rules'
+    reply[#reply + 1] = r.rules
+  end
   redis.call('ZREM', base .. 'expiry', r.id)
   if has(r.flags, 'u') then redis.call('ZREM', base .. 'picky', r.id) end
   local gone = tell(r, reply)

@@ -102,7 +102,8 @@ local function accept(at)
 
   local fields = {'v', v, 'id', id, 'tool', tool, 'class', class, 'producer', waiter, 'flags', flags,
     'trace', trace, 'tenant', tenant, 'body', body}
-  if extra ~= '' then for _, x in ipairs(cmsgpack.unpack(extra)) do fields[#fields + 1] = x end end
+  local more = extra ~= '' and cmsgpack.unpack(extra) or {}
+  for _, x in ipairs(more) do fields[#fields + 1] = x end
   local mark = delay == 0 and tenant ~= '' and mark_of(tenant)
   local parks = mark and has_lead(class, mark)
   local state = (delay > 0 or parks) and 'delayed' or 'queued'
@@ -113,6 +114,7 @@ local function accept(at)
     if value ~= '' then record[#record + 1] = name; record[#record + 1] = value end
   end
   set('safe', safe); set('flags', flags); set('waiters', waiter); set('tenant', tenant)
+  set('rules', field(more, 'rules') or '')
   if key ~= '' then set('key', key); set('print', print); set('key_keep', key_keep) end
   local over = now + timeout
   if start_within > 0 then

@@ -18,7 +18,7 @@ local stream = base .. 'q:' .. r.class
 local entry = redis.call('XADD', stream, '*', unpack(fields))
 redis.call('HSET', record_key(ARGV[2]), 'state', 'queued', 'class', r.class, 'tool', r.tool, 'max', int(r.max),
   'deadline', int(now + tonumber(ARGV[3])), 'attempt_ms', r.attempt_ms, 'accepted', int(now), 'v', r.v,
-  'size', int(r.size), 'keep', ARGV[4], 'safe', r.safe, 'flags', 'sd', 'tenant', r.tenant, 'stream', stream,
+  'size', int(r.size), 'keep', ARGV[4], 'safe', r.safe, 'flags', 'sd', 'tenant', r.tenant, 'rules', r.rules, 'stream', stream,
   'entry', entry, 'replay_of', r.id)
 redis.call('ZADD', base .. 'expiry', int(now + tonumber(ARGV[3])), ARGV[2])
 redis.call('HDEL', record_key(r.id), 'held')

@@ -9,7 +9,7 @@
 local STRIDE = 12
 local instance, n = ARGV[1], tonumber(ARGV[2])
 local ENDED = {'state', 'stream', 'entry', 'last', 'worker', 'server', 'attempt', 'run', 'accepted', 'started', 'flags',
-  'waiters', 'executed', 'log', 'keep', 'key', 'size', 'cancel', 'under'}
+  'waiters', 'executed', 'log', 'keep', 'key', 'size', 'cancel', 'under', 'rules'}
 local answers = {}
 local bad = unsound()
 if bad then return bad end

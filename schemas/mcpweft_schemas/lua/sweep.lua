@@ -1,5 +1,6 @@
--- needs ground record signal expire
--- sweep: the leader's round over one pool: times that are over, work that nobody was told of, old dead letters.
+-- needs ground record signal expire slot sample
+-- sweep: the leader's round over one pool: times that are over, work that nobody was told of, old dead letters, and
+--        every 10 s how the pool stands.
 -- KEYS  pool
 -- ARGV  epoch most
 -- Gives {word, expired, unserved, forgotten}: OK, MORE, STALE or UNKNOWN.
@@ -47,7 +48,7 @@ count('dead_forgotten', forgotten)
 -- What ended lately is the difference to the older of two pictures of the counters (`recent.py`): it is half a minute
 -- to a minute old. After a time in which nobody swept both are made anew.
 local HALF = 30000
-local seen = redis.call('HMGET', base .. 'stat', 'recent', 'done', 'dead', 'cancelled', 'expired', 'took')
+local seen = redis.call('HMGET', base .. 'stat', 'recent', 'done', 'dead', 'cancelled', 'expired', 'took', 'sampled')
 local newer = string.match(seen[1] or '', '| (.+)$')
 local age = newer and now - tonumber(string.match(newer, '^%d+')) or 2 * HALF
 if age >= HALF then
@@ -60,4 +61,11 @@ end
 if redis.call('ZCOUNT', base .. 'delayed', '-inf', int(now)) > 0 or untaken() > 0
   or redis.call('HGET', base .. 'stat', 'parked') == '1' then ring() end
 write_tally()
+
+-- What the analytics know of the pool as a whole: told once in each slot, whoever leads.
+local slot = int(math.floor(now / 10000))
+if seen[7] ~= slot then
+  redis.call('HSET', base .. 'stat', 'sampled', slot)
+  sample()
+end
 return {#ids >= most and expired > 0 and 'MORE' or 'OK', expired, unserved, forgotten}

@@ -16,13 +16,14 @@ import importlib.util
 import json
 import sys
 import time
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from benchmarks.rig.harness import Figures, percentile
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
+T = TypeVar("T")
 Call: TypeAlias = "Callable[[], Awaitable[object]]"
 Answer: TypeAlias = "Mapping[str, Any]"
 Orders: TypeAlias = "Mapping[str, Callable[..., Awaitable[Answer]]]"
@@ -84,10 +85,10 @@ def say(answer: Answer) -> None:
     sys.stdout.flush()
 
 
-def run(main: Coroutine[Any, Any, None]) -> None:
-    """Run a process's main coroutine, on uvloop where that is installed."""
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Return what a process's main coroutine does, on uvloop where that is installed."""
     factory: Any = None
     if importlib.util.find_spec("uvloop") is not None:
         factory = importlib.import_module("uvloop").new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(main)
+        return runner.run(main)

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -54,8 +54,10 @@ def pair(store: str) -> Generator[tuple[Background, Party]]:
 class Background:
     """A process that runs until the benchmark is done with it: a worker, a coordinator."""
 
-    def __init__(self, command: Sequence[str]) -> None:
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    def __init__(self, command: Sequence[str], *, log: IO[bytes] | None = None) -> None:
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log
+        )
 
     def kill(self) -> None:
         """End it at once, by SIGKILL."""

@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import shlex
+import signal
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from dataclasses import dataclass, field
@@ -53,7 +54,11 @@ class Report:
 
 
 def options(description: str | None, *, rounds: bool = True) -> ArgumentParser:
-    """Return a parser with the flags that all benchmarks share, or all that have `rounds`."""
+    """Return a parser with the flags that all benchmarks share, or all that have `rounds`.
+
+    From here on SIGTERM ends this process as Ctrl-C does, so that what it has started is ended too.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     parser = ArgumentParser(description=description, formatter_class=RawDescriptionHelpFormatter)
     if rounds:
         parser.add_argument("--rounds", type=int, default=5, help="rounds that count; one more warms up")
@@ -76,9 +81,9 @@ def show(number: int, arm: str, figures: Figures) -> None:
 def table(rounds: Rounds) -> str:
     """Return a table of each arm's figures over the rounds: median and range."""
     lines = [f"{'arm':<14} {'figure':<22} {'median':>11} {'low':>11} {'high':>11}"]
-    for arm, first in (rounds[0] if rounds else {}).items():
+    for arm, first in {arm: of for row in rounds for arm, of in row.items()}.items():
         for figure in first:
-            found = summarise(row[arm][figure] for row in rounds)
+            found = summarise(row[arm][figure] for row in rounds if figure in row.get(arm, ()))
             lines.append(
                 f"{arm:<14} {figure:<22} {found.median:>11.4g} {found.low:>11.4g} {found.high:>11.4g}"
             )

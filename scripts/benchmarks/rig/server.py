@@ -1,14 +1,16 @@
-"""MCP servers over stdio to be called: one by hand, as fast as Python gets, and one built with the SDK.
+"""MCP servers over stdio to be called: two by hand, as fast as Python gets, and one built with the SDK.
 
     python -P server.py fast [--ms 50]      raw JSON lines, one call after the other
+    python -P server.py waiting [--ms 50]   the same, any number of calls at a time
     python -P server.py sdk                 MCPServer
 
-Both have the tool `echo(text)`. `--ms` is the time that a call of the fast one takes.
+All have the tool `echo(text)`. `--ms` is the time that a call of the first two takes.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import importlib
 import json
 import sys
@@ -28,20 +30,34 @@ _METHOD_NOT_FOUND = -32601
 
 def fast(seconds: float) -> None:
     """Serve until the input ends."""
-    out = sys.stdout.buffer
     for line in sys.stdin.buffer:
         message = json.loads(line)
         if "id" not in message or "method" not in message:
             continue
         if message["method"] == "tools/call" and seconds:
             time.sleep(seconds)
-        answer = {
-            "jsonrpc": "2.0",
-            "id": message["id"],
-            **reply(message["method"], message.get("params") or {}),
-        }
-        out.write(json.dumps(answer, separators=(",", ":")).encode() + b"\n")
-        out.flush()
+        answer(message)
+
+
+async def waiting(seconds: float) -> None:
+    """Serve until the input ends; a call is answered so many seconds later, whatever others there are."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=2**22)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    while line := await reader.readline():
+        message = json.loads(line)
+        if message.get("method") == "tools/call":
+            loop.call_later(seconds, answer, message)
+        elif "id" in message and "method" in message:
+            answer(message)
+
+
+def answer(message: dict[str, Any]) -> None:
+    """Write the answer to one request."""
+    said = reply(message["method"], message.get("params") or {})
+    line = json.dumps({"jsonrpc": "2.0", "id": message["id"], **said}, separators=(",", ":"))
+    sys.stdout.buffer.write(line.encode() + b"\n")
+    sys.stdout.buffer.flush()
 
 
 def reply(method: str, params: dict[str, Any], tool: dict[str, Any] = TOOL) -> dict[str, Any]:
@@ -72,10 +88,13 @@ def sdk() -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("kind", choices=["fast", "sdk"])
+    parser.add_argument("kind", choices=["fast", "waiting", "sdk"])
     parser.add_argument("--ms", type=float, default=0.0)
     asked = parser.parse_args()
-    if asked.kind == "sdk":
-        sdk()
-    else:
-        fast(asked.ms / 1000)
+    match asked.kind:
+        case "sdk":
+            sdk()
+        case "waiting":
+            asyncio.run(waiting(asked.ms / 1000))
+        case _:
+            fast(asked.ms / 1000)

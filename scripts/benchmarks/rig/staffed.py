@@ -10,27 +10,23 @@ Above stands strategies_real.py. It must never judge.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import random
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from benchmarks.rig.blueprint import Blueprint
+from benchmarks.rig.fabric import START_S, Fabric
 from benchmarks.rig.harness import Figures, percentile
-from mcpweft import Client, McpweftError
-from mcpweft_coordinator.admin import Admin
+from mcpweft import McpweftError
 from waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LABOUR = Path(__file__).parent / "labour.py"
-_PROGRAM = str(Path(sys.executable).parent / "mcpweft")
-_START_S, _STOP_S = 60.0, 15.0
 _TIMEOUT_S = 120.0
 
 
@@ -39,40 +35,22 @@ class Staffed:
 
     def __init__(self, folder: Path, url: str, workload: str, load: float) -> None:
         self._folder = folder
-        self._url = url
         self._of = workload, load
         self._plan = Blueprint.of(workload, load)
-        self._namespace = f"{workload}-{load:g}".lower().replace(".", "-")
-        self._stack = contextlib.AsyncExitStack()
+        namespace = f"{workload}-{load:g}".lower().replace(".", "-")
+        usable = sum(len(bound.pools) for bound in self._plan.bound)
+        self._fabric = Fabric(folder, url, namespace, self._toml(), usable=usable)
 
     async def __aenter__(self) -> Self:
-        self._folder.mkdir()
-        config = self._folder / "mcpweft.toml"
-        config.write_text(self._toml())
-        log = self._stack.enter_context((self._folder / "launcher.log").open("wb"))
-        command = [_PROGRAM, "coordinator", "--launch", "--config", str(config)]
-        self._launcher = await asyncio.create_subprocess_exec(
-            *command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log
-        )
-        self._stack.push_async_callback(self._end)
-        self._client = await self._stack.enter_async_context(Client(self._url, namespace=self._namespace))
-        self._admin = await self._stack.enter_async_context(Admin(self._url, self._namespace))
-        await until(self._all_usable, _START_S)
+        await self._fabric.__aenter__()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
-
-    async def _end(self) -> None:
-        self._launcher.terminate()
-        try:
-            await asyncio.wait_for(self._launcher.wait(), _STOP_S)
-        except TimeoutError:
-            self._launcher.kill()
+    async def __aexit__(self, *error: object) -> None:
+        await self._fabric.__aexit__(*error)
 
     def _toml(self) -> str:
         workload, load = self._of
-        parts = [f'namespace = "{self._namespace}"\n[redis]\nurl = "{self._url}"\n']
+        parts: list[str] = []
         for bound in self._plan.bound:
             args = ["-P", str(_LABOUR), "--workload", workload, "--load", str(load), "--server", bound.server]
             args += ["--ledger", str(self._folder / f"ledger-{bound.server}")]
@@ -84,18 +62,13 @@ class Staffed:
             )
         return "\n".join(parts)
 
-    async def _all_usable(self) -> bool:
-        status = await self._client.status()
-        usable = sum(worker.usable for pool in status.pools for worker in pool.workers)
-        return usable == sum(len(bound.pools) for bound in self._plan.bound)
-
     async def use(self, strategy: str) -> None:
         """Have another strategy divide the work, from now on."""
-        await self._admin.set_strategy(None, strategy)
-        await until(lambda: self._in_force(strategy), _START_S)
+        await self._fabric.admin.set_strategy(None, strategy)
+        await until(lambda: self._in_force(strategy), START_S)
 
     async def _in_force(self, strategy: str) -> bool:
-        return {pool.strategy for pool in (await self._client.status()).pools} == {strategy}
+        return {pool.strategy for pool in (await self._fabric.client.status()).pools} == {strategy}
 
     async def run(self, *, warm_up: float, seconds: float, seed: str) -> Figures:
         """Let requests arrive for so long and return what came of those that came after the warm-up.
@@ -110,7 +83,7 @@ class Staffed:
         async def one(pool: str, due: float, nonce: str) -> None:
             arguments = {"zero": zero, "nonce": nonce}
             try:
-                result = await self._client.call(f"{pool}.work", arguments, timeout=_TIMEOUT_S)
+                result = await self._fabric.client.call(f"{pool}.work", arguments, timeout=_TIMEOUT_S)
             except McpweftError as error:
                 failed.append(str(error))
             else:

@@ -1,0 +1,1 @@
+"""The claims as experiments: what the arms of each one are, how one is measured, what follows from them."""

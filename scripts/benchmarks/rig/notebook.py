@@ -1,0 +1,62 @@
+"""What experiments have found so far, in a folder: each arm of each repetition a file, so that runs resume.
+
+    book = Notebook(Path(".claims/1"))
+    book.write("scaling", 1, "bare 4", Found(…)); book.read("scaling", 1, "bare 4")
+
+Above stands claims.py. It must never know what the figures mean.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmarks.rig.harness import Figures
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one arm of one repetition found."""
+
+    figures: Figures
+    void: list[str] = field(default_factory=list[str])
+    """Why it does not count; empty where it does."""
+
+
+class Notebook:
+    """The folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def place(self, part: str, repetition: int, arm: str, kind: str) -> Path:
+        """Return where something of an arm lies."""
+        slug = re.sub(r"[^a-z0-9]+", "-", arm.lower())
+        return self._folder / part / f"{repetition}.{slug}.{kind}"
+
+    def has(self, part: str, repetition: int, arm: str) -> bool:
+        """Whether it was measured."""
+        return self.place(part, repetition, arm, "json").exists()
+
+    def write(self, part: str, repetition: int, arm: str, found: Found) -> None:
+        """Keep what was found."""
+        place = self.place(part, repetition, arm, "json")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        part_written = place.with_suffix(".part")
+        part_written.write_text(json.dumps(asdict(found)) + "\n")
+        part_written.replace(place)
+
+    def read(self, part: str, repetition: int, arm: str) -> Found | None:
+        """Return what was found; None where it was not measured."""
+        place = self.place(part, repetition, arm, "json")
+        return Found(**json.loads(place.read_text())) if place.exists() else None
+
+    def forget(self, part: str) -> None:
+        """Begin a part anew."""
+        for file in (self._folder / part).glob("*"):
+            file.unlink()
