@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 from typing import TYPE_CHECKING, Any
 from unittest.mock import ANY
 
@@ -19,9 +20,14 @@ from mcpweft import (
     Result,
     SyncClient,
     SyncHandle,
+    client,
     errors,
+    fleet,
+    follower,
 )
+from mcpweft.analytics import historian
 from mcpweft.testing import Call, FakeClient, FakeSyncClient
+from mcpweft.testing.shelf import Shelf
 from waiting import until
 
 if TYPE_CHECKING:
@@ -269,7 +275,28 @@ async def test_a_request_that_is_held_can_be_seen_and_cancelled(mcpweft_fake: Fa
         await handle.result()
 
 
+def test_all_that_the_client_asks_of_the_store_can_be_asked_of_the_fake() -> None:
+    asked: set[str] = set()
+    for module in (client, fleet, follower, historian):
+        asked |= set(re.findall(r"\bstore\.(\w+)\(", inspect.getsource(module)))
+    assert {"pools", "tools", "status", "inspect", "events", "history"} <= asked
+    assert asked <= set(dir(Shelf))
+
+
+async def test_it_is_open_until_it_is_closed(mcpweft_fake: FakeClient) -> None:
+    assert mcpweft_fake.is_open
+    assert not mcpweft_fake().is_open
+    async with mcpweft_fake:
+        assert mcpweft_fake.is_open
+    assert not mcpweft_fake.is_open
+
+
 async def test_nothing_happens_in_its_fleet(mcpweft_fake: FakeClient) -> None:
+    mcpweft_fake.returns("search.find", 1)
+    await mcpweft_fake.call("search.find")
+    measured = await mcpweft_fake.analytics()
+    assert [pool.capability for pool in measured.pools] == ["search"]
+    assert measured.failovers == ()
     assert [event async for event in mcpweft_fake.events("1h")] == []
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.02):

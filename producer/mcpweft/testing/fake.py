@@ -125,6 +125,11 @@ class FakeClient(Told, Client):
         """Close the SyncClients, and stop what still runs."""
         self._stage.end()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be used now."""
+        return self._lent or super().is_open
+
     async def open(self) -> Self:
         """Be ready; as `Client.open`."""
         if self._opened is not None and not self._lent:

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from mcpweft.testing.reply import SERVER, WORKER
-from mcpweft_schemas.answer import Inspection, PoolStatus
+from mcpweft_schemas.answer import History, Inspection, PoolStatus
 from mcpweft_schemas.event import EventPage
 from mcpweft_schemas.life import FINAL, Class, State
 from mcpweft_schemas.packing import pack
@@ -113,6 +113,11 @@ class Shelf:
         """Return what happened in the fleet: nothing."""
         del most
         return EventPage(_now_ms(), "0-0", whole=True, position=position, events=())
+
+    async def history(self, capability: str, width_s: int, from_s: int, most: int) -> History:
+        """Return what was measured of a pool: nothing."""
+        del capability, width_s, from_s, most
+        return History(_now_ms(), ())
 
     def waiter(self, key: str) -> Shelf:
         """Return what waits for events."""
