@@ -1,7 +1,7 @@
 """The second act: questions about Python's standard library, to three pools of search servers, one hurt.
 
-The servers of one pool are stopped at their work, so that questions lie on them, and one of them is killed: its
-questions are answered by the other one. Above stands the demonstration.
+The servers of one pool are stopped at their work, so that questions lie on them, and one of them is killed:
+its questions are answered by the other one. Above stands the demonstration.
 """
 
 from __future__ import annotations

@@ -39,7 +39,10 @@ def breaker(second: float, after: str, worker: str = "w1", server: str = "alpha"
 
 
 def told(*events: Event) -> list[Failover]:
-    return list(failovers(events, lambda *_: ("beta",)))
+    def beta(server: str, began_ms: int, ended_ms: int | None) -> tuple[str, ...]:
+        return ("beta",)
+
+    return list(failovers(events, beta))
 
 
 def brief(*events: Event) -> list[tuple[str, str, float | None]]:

@@ -16,8 +16,8 @@ pytestmark = pytest.mark.slow
 
 BY_HAND = {"dead", "replay", "purge", "events", "breaker", "want", "muster", "amend", "forget",
           "pause", "book", "history"}  # fmt: skip
-"""Moves that nobody makes here (an operator's, a reader's of news or figures, a failing server's, scaling's),
-or every ten seconds only; their lost answers are the protocol tests'."""
+"""Moves that nobody makes here (an operator's, a reader of news' or figures, a failing server's, scaling's),
+or once in ten seconds; their lost answers are the protocol tests'."""
 ONCE = {"seal", "expire"}
 """Moves that are not made again here once they were carried out."""
 FULL = {"fetch": b"_nonce", "adopt": b"_nonce", "xread": b"outcome", "bzpopmin": b"bell"}
