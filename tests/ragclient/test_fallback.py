@@ -74,12 +74,12 @@ async def test_what_a_rule_rejects_is_not_asked_of_the_fallback(shelf: Shelf, li
 async def test_a_store_that_dies_is_gone_round_and_returned_to(
     own_shelf: Shelf, private_redis: realredis.RedisServer
 ) -> None:
-    async with own_shelf.worker(), own_shelf.rag(fallback=own_shelf.fallback(), fallback_after=0.3) as rag:
+    async with own_shelf.worker(), own_shelf.rag(fallback=own_shelf.fallback(), fallback_after=1.0) as rag:
         assert not (await rag.query("zip")).metadata.fallback
         private_redis.kill()
         answers: list[Answer] = [await rag.query(f"zip {n}", threshold=0) for n in range(20)]
         assert all(answer.metadata.fallback and answer.results for answer in answers)
-        slow = [answer for answer in answers if answer.metadata.processing_time > 300]
+        slow = [answer for answer in answers if answer.metadata.processing_time >= 1000]
         assert len(slow) <= 2, (
             "the first one waits for the fabric, and starts the fallback; the others do not"
         )
