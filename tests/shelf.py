@@ -42,7 +42,8 @@ class Shelf:
         return Client(url or self.bench.url, namespace=self.bench.namespace)
 
     def rag(self, url: str | None = None, **settings: Any) -> RagClient:
-        return RagClient(self.client(url), RagSettings(**{"timeout": 20.0, **settings}))
+        said: dict[str, Any] = {"timeout": 20.0, **settings}
+        return RagClient(self.client(url), RagSettings(**said))
 
     def asked(self) -> list[dict[str, Any]]:
         """The questions that reached the fabric's server."""

@@ -73,9 +73,9 @@ def test_the_figures_of_the_page_are_those_that_were_recorded() -> None:
         if cells and cells[0] != "---":
             rows[name] = cells
     heads = rows.pop("")
-    for name, cells in rows.items():
+    for name, row in rows.items():
         figures = told["figures"][name.strip("`")]
-        assert [float(cell) for cell in cells] == [round(figures[head], 2) for head in heads]
+        assert [float(cell) for cell in row] == [round(figures[head], 2) for head in heads]
     low, high = told["figures"]["lead"]["from"], told["figures"]["lead"]["to"]
     assert f"(`lead`: from {low:.2f} to {high:.2f})" in PAGE
 
