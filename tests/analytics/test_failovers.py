@@ -13,6 +13,7 @@ from mcpweft.analytics.figures import Trouble
 from mcpweft_schemas.circuit import Event as Order
 from mcpweft_schemas.circuit import by_hand, question
 from mcpweft_schemas.event import Event, Kind, Who
+from mcpweft_schemas.figure import Figure, Tally, series
 from mcpweft_schemas.word import Word
 from waiting import until
 
@@ -182,6 +183,21 @@ async def test_a_server_that_is_taken_out_by_hand_is_told_as_forced(bench: Bench
     assert (one.trouble, one.server) == (Trouble.FORCED, "echo")
     assert "to be mended" in one.cause
     assert one.recovery_s is not None
+
+
+async def test_who_answered_retries_meanwhile_is_who_stood_in(bench: Bench, client: Client) -> None:
+    await bench.store.declare("echo", "1")
+    again, first = Tally({Figure.OK: 1, Figure.AGAIN: 1}), Tally({Figure.OK: 1})
+    booked = {"alpha": first, "beta": again, "gamma": first}
+    told = [(series(server, "find", "low"), tally.told()) for server, tally in booked.items()]
+    await bench.store.book("echo", "w1", 1, told)
+    for event in (breaker(0, "open"), breaker(0, "open", "w9", "elsewhere"), breaker(0, "closed")):
+        await bench.store.tell([event.fields(0)], 1000)
+    mine, other = (await client.analytics()).failovers
+    assert (mine.server, mine.to) == ("alpha", ("beta",))
+    assert mine.recovery_s is not None
+    assert (other.server, other.to, other.recovery_s) == ("elsewhere", None, None)
+    assert [one.server for one in (await client.analytics(capability="echo")).failovers] == ["alpha"]
 
 
 async def moved(client: Client, count: int) -> bool:

@@ -86,7 +86,7 @@ async def test_what_fails_and_what_follows_is_told_apart(bench: Bench, client: C
         late = await bench.enqueue("sleep", {"ms": 5000}, max_attempts=2, safe=True)
         wrong = await bench.enqueue("echo", {"text": 3})
         unknown = await bench.enqueue("no such tool", {})
-        near = await bench.enqueue("sleep", {"ms": 175})
+        near = await bench.enqueue("sleep", {"ms": 1700}, attempt_timeout_ms=2000)
         await outcomes(bench, [late, wrong, unknown, near])
         gone = await bench.enqueue("sleep", {"ms": 5000}, safe=True, attempt_timeout_ms=9000)
         await until(lambda: began(bench, gone))
