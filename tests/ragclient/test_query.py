@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mcpweft import Class, errors
-from mcpweft.rag import HYBRID, Choice, RagClient, RagSettings, SyncRagClient
+from mcpweft.rag import HYBRID, Choice, Query, RagClient, RagSettings, SyncRagClient
 from waiting import until
 
 if TYPE_CHECKING:
@@ -80,7 +80,11 @@ async def test_a_question_goes_to_the_pool_that_the_analyser_says_and_another_an
         assert pools == ["vector_search", "graph_query", "hybrid_search"]
         named = await rag.query("zip", capability="graph_query")
         assert (named.metadata.source, named.metadata.reason) == ("graph", "named by the caller")
-    async with shelf.rag(analyser=lambda _: Choice("vector_search", "always")) as rag:
+
+    def always(_: Query) -> Choice:
+        return Choice("vector_search", "always")
+
+    async with shelf.rag(analyser=always) as rag:
         answer = await rag.query("books related to zip")
     assert (answer.metadata.capability, answer.metadata.reason) == ("vector_search", "always")
 
