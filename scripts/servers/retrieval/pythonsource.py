@@ -189,9 +189,9 @@ def _learn_names(module: Module) -> None:
                     module.stars.append(target)
                 else:
                     module.names.setdefault(alias.asname or alias.name, f"{target}.{alias.name}")
-    for node in _statements(module.tree.body):
-        if isinstance(node, Definition):
-            module.names[node.name] = f"{module.name}.{node.name}"
+    for statement in _statements(module.tree.body):
+        if isinstance(statement, Definition):
+            module.names[statement.name] = f"{module.name}.{statement.name}"
 
 
 def _aliases(modules: Mapping[str, Module], known: set[str]) -> dict[str, str]:
