@@ -18,8 +18,6 @@ from retrieval.library import open_library
 from retrieval.searcher import RIGHT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import pytest
 
     from retrieval.corpus import Corpus
@@ -67,7 +65,7 @@ def test_the_embedder_of_the_page_can_be_used(
 def test_the_figures_of_the_page_are_those_that_were_recorded() -> None:
     told = json.loads(RECORD.read_text())
     assert told["half"] == "held-out"
-    rows: dict[str, Sequence[str]] = {}
+    rows: dict[str, list[str]] = {}
     for line in PAGE.partition("<!-- quality -->")[2].partition("\n- ")[0].splitlines():
         name, *cells = (cell.strip() for cell in line.strip("|").split("|"))
         if cells and cells[0] != "---":
