@@ -168,12 +168,10 @@ async def test_an_answer_is_kept_for_its_time_by_all_that_decides_it(shelf: Shel
         again = await rag.query("zip")
         assert (first.metadata.cached, again.metadata.cached) == (False, True)
         assert again.results == first.results
-        for other in (
-            {"max_results": 4},
-            {"threshold": 0.1},
-            {"context": "c"},
-            {"capability": "graph_query"},
-        ):
+        others: list[dict[str, Any]] = [
+            {"max_results": 4}, {"threshold": 0.1}, {"context": "c"}, {"capability": "graph_query"},
+        ]  # fmt: skip
+        for other in others:
             assert not (await rag.query("zip", **other)).metadata.cached
     assert len(shelf.asked()) == 5
     async with shelf.rag(cache=0.05) as rag:
