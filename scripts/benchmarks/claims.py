@@ -10,7 +10,7 @@
     failover       how soon calls are answered after a fault                     experiments/recovery.py
 
 A run is a tenth as long as it should be and is called `smoke`: it shows that all works and judges no
-target. `--full` judges. It takes some four hours, and what it has found of each arm of each repetition lies
+target. `--full` judges. It takes some three hours, and what it has found of each arm of each repetition lies
 in `--state` (`.claims/1` in the checkout): it can be ended at any time and goes on from there, part by part
 with `--only`. A smoke run measures anew what it is asked for. Figures are those of all that lies there, and
 `--gather` measures nothing and tells them.
