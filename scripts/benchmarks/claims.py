@@ -10,7 +10,7 @@
     failover       how soon calls are answered after a fault                     experiments/recovery.py
 
 A run is a tenth as long as it should be and is called `smoke`: it shows that all works and judges no
-target. `--full` judges. It takes some four hours, and what it has found of each arm of each repetition lies
+target. `--full` judges. It takes some three hours, and what it has found of each arm of each repetition lies
 in `--state` (`.claims/1` in the checkout): it can be ended at any time and goes on from there, part by part
 with `--only`. A smoke run measures anew what it is asked for. Figures are those of all that lies there, and
 `--gather` measures nothing and tells them.
@@ -82,17 +82,20 @@ def measure(experiment: Experiment, book: Notebook, store: MeasuredStore, asked:
                 print(f"    void: {reason}", flush=True)
 
 
-def rounds_of(experiment: Experiment, book: Notebook, asked: Namespace) -> tuple[Rounds, list[str]]:
-    """Return the repetitions of which all arms were measured and none is void; and why the others are."""
+def rounds_of(experiment: Experiment, book: Notebook, asked: Namespace) -> tuple[Rounds, list[str], bool]:
+    """Return the repetitions without a void arm, why the others are void, and whether none is missing."""
     rounds: Rounds = []
     void: list[str] = []
+    complete = True
     for number in range(1, repetitions(experiment, asked) + 1):
         found = {arm: book.read(experiment.name, number, arm) for arm in experiment.arms}
         whole = {arm: each for arm, each in found.items() if each is not None}
         void += [f"{arm}, repetition {number}: {each.void[0]}" for arm, each in whole.items() if each.void]
-        if len(whole) == len(found) and not any(each.void for each in whole.values()):
+        if len(whole) < len(found):
+            complete = False
+        elif not any(each.void for each in whole.values()):
             rounds.append({arm: each.figures for arm, each in whole.items()})
-    return rounds, void
+    return rounds, void, complete
 
 
 def told(row: Row, rounds: Rounds, void: list[str], *, judged: bool) -> dict[str, Any]:
@@ -114,8 +117,8 @@ def gather(book: Notebook, asked: Namespace) -> tuple[dict[str, dict[str, Any]],
     claims: dict[str, dict[str, Any]] = {}
     all_rounds: Rounds = []
     for experiment in EXPERIMENTS.values():
-        rounds, void = rounds_of(experiment, book, asked)
-        judged = asked.full and len(rounds) + len(void) >= repetitions(experiment, asked)
+        rounds, void, complete = rounds_of(experiment, book, asked)
+        judged = asked.full and complete
         if void and not rounds:
             claims[experiment.name] = {"void": void, "repetitions": 0, "reached": False if judged else None}
         for row in experiment.judge(rounds) if rounds else ():

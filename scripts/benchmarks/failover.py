@@ -55,9 +55,8 @@ if TYPE_CHECKING:
     from benchmarks.rig.struck import Call
 
 LASTS_S, RECOVERY_S, RESTORED_WITHIN_S = 1.5, 1.0, 20.0
-STEADY_S = (
-    10.5  # a launcher takes the death of a younger worker for a crash at its start, and pauses ever longer
-)
+# A launcher takes the death of a younger worker for a crash at its start, and pauses ever longer.
+STEADY_S = 10.5
 BREAKER = f'[breaker]\nrecovery = "{RECOVERY_S:g}s"\n'
 FAST = '[worker]\nheartbeat = "100ms"\ndead_after = "500ms"\n'
 CALL = '[call]\nattempt_timeout = "500ms"\n'
@@ -209,9 +208,8 @@ async def suffer_store(settings: str, trials: int) -> dict[str, Any]:
     binary = realredis.find("valkey") or realredis.find("redis")
     if binary is None:
         raise SystemExit("there is no store here that could be restarted")
-    files = ("--appendfsync", "everysec")
     with (
-        realredis.RedisServer(binary, appendonly=True, unixsocket=True, extra=files) as store,
+        realredis.RedisServer(binary, appendonly=True, unixsocket=True) as store,
         tempfile.TemporaryDirectory() as folder,
     ):
         async with Struck(Path(folder), store.url, settings, http=False) as fabric:

@@ -177,3 +177,9 @@ def test_availability_is_told_with_its_bound() -> None:
     (row,) = availability.judge([{"fabric": {"requests": 18_000.0, "failed": 1.0}}] * 2)
     assert row.figures["availability"] == pytest.approx(1 - 2 / 36_000)
     assert row.figures["at_least"] == pytest.approx(of_part(35_998, 36_000)[0])
+
+
+def test_void_runs_do_not_stand_for_repetitions_that_are_missing(tmp_path: Path) -> None:
+    book = written(tmp_path, 0, ["one reason", "another"])
+    rows, _ = claims.gather(book, asked(full=True, rounds=3))
+    assert rows["availability"]["reached"] is None

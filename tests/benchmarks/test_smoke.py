@@ -78,6 +78,14 @@ def test_failover_tells_its_figures(bench: Callable[..., dict[str, Any]]) -> Non
     assert told["lost"] == 0
 
 
+def test_failover_tells_of_a_store_that_is_killed_and_judges_it_apart(
+    bench: Callable[..., dict[str, Any]],
+) -> None:
+    told = bench("failover", "--trials", "1", "--fault", "store restart")
+    assert told["faults"]["store restart"]["p99_ms"] > 0
+    assert (told["p99_ms_worst"], told["lost"]) == (0, 0)
+
+
 def test_tenants_tells_its_figures(bench: Callable[..., dict[str, Any]]) -> None:
     told = bench("tenants", *ONCE, "--seconds", "1", "--ms", "100", "--workers", "1")
     assert told["added_p95"] > -1

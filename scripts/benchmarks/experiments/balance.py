@@ -13,7 +13,18 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.experiments.trial import POOL, WARM_UP_S, Experiment, Row, Site, gain, section, through, told
+from benchmarks.experiments.trial import (
+    NO_SPARE,
+    POOL,
+    WARM_UP_S,
+    Experiment,
+    Row,
+    Site,
+    gain,
+    section,
+    through,
+    told,
+)
 from benchmarks.rig.fabric import Fabric
 from benchmarks.rig.harness import percentile
 from benchmarks.rig.host import service_s, sleeper
@@ -42,8 +53,9 @@ async def measure(site: Site) -> Found:
     rng = random.Random(f"{site.repetition}.choices")  # noqa: S311  # the model makes the same choices
     choices = [rng.randrange(len(ledgers)) for _ in dues]
     turn = iter(choices)
+    settings = NO_SPARE + "\n".join(sections)
     usable = 2 * len(ledgers)
-    async with Fabric(site.folder / "fabric", site.store, "balance", "\n".join(sections), usable=usable) as f:
+    async with Fabric(site.folder / "fabric", site.store, "balance", settings, usable=usable) as f:
         tally = site.tally(TIMEOUT_S)
         pick = (lambda: f"s{next(turn)}") if way == "random" else (lambda: POOL)
         await tally.arrive(through(f, TIMEOUT_S, pick), dues)

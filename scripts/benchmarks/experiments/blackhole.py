@@ -21,7 +21,18 @@ import asyncio
 import random
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.experiments.trial import POOL, WARM_UP_S, Experiment, Row, Site, gain, section, through, told
+from benchmarks.experiments.trial import (
+    NO_SPARE,
+    POOL,
+    WARM_UP_S,
+    Experiment,
+    Row,
+    Site,
+    gain,
+    section,
+    through,
+    told,
+)
 from benchmarks.rig.fabric import Fabric
 from benchmarks.rig.host import Host
 from benchmarks.rig.ideal import poisson
@@ -66,7 +77,7 @@ async def measure(site: Site) -> Found:
             section(name, [name if apart else POOL], AT_ONCE if hang else 1, url=host.url(name))
             for name in names
         ]
-        settings = CALL + (OFF if site.arm.endswith("off") else ON) + "\n".join(sections)
+        settings = NO_SPARE + CALL + (OFF if site.arm.endswith("off") else ON) + "\n".join(sections)
         async with Fabric(
             site.folder / "fabric", site.store, "blackhole", settings, usable=SERVERS
         ) as fabric:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.experiments.trial import POOL, Experiment, Row, Site, section, through, told
+from benchmarks.experiments.trial import NO_SPARE, POOL, Experiment, Row, Site, section, through, told
 from benchmarks.rig.bare import opened
 from benchmarks.rig.fabric import Fabric
 from benchmarks.rig.host import service_s, sleeper
@@ -53,7 +53,8 @@ async def measure(site: Site) -> Found:
             section(name, [POOL], 1, command=command[0], args=command[1:])
             for name, command in zip(ledgers, commands, strict=True)
         ]
-        fabric = Fabric(site.folder / "fabric", site.store, "scaling", "\n".join(sections), usable=number)
+        settings = NO_SPARE + "\n".join(sections)
+        fabric = Fabric(site.folder / "fabric", site.store, "scaling", settings, usable=number)
         async with fabric:
             rate = await load(through(fabric, TIMEOUT_S), OUTSTANDING)
     service = sum(map(service_s, ledgers.values())) / number

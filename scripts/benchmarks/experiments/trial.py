@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from benchmarks.rig.harness import Figures, Rounds
 
 POOL = "work"
+NO_SPARE = "[coordinator]\nspare = false\n"
+"""A spare worker would load its libraries while the first calls are measured."""
 WARM_UP_S = 5.0
 
 
