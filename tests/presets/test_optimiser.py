@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mcpweft_schemas.errors import InvalidConfigError, UnmetGoalError
@@ -47,6 +47,7 @@ def test_whatever_is_asked_passes_and_reaches_its_goal(goals: dict[str, Any], sl
     assert load < slots(preset, 0 if asked["reliability"] is Reliability.LOW else 1)
 
 
+@settings(max_examples=30)
 @given(GOALS, SLACK)
 def test_a_budget_of_one_server_less_is_too_little(goals: dict[str, Any], slack: float) -> None:
     asked = with_latency(goals, slack)
@@ -57,6 +58,7 @@ def test_a_budget_of_one_server_less_is_too_little(goals: dict[str, Any], slack:
         optimize_for(**asked, cost_budget=count - 0.5)
 
 
+@settings(max_examples=30)
 @given(GOALS, SLACK, st.floats(0.3, 0.95))
 def test_each_remedy_that_an_error_names_does_help(goals: dict[str, Any], slack: float, part: float) -> None:
     asked = with_latency(goals, slack)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 server = MCPServer("desk", log_level="ERROR")
 heard = threading.Event()
+hanging = threading.Event()
+"""Set once the fabric's server has the call that hangs; a fake has it as soon as it is accepted."""
 VALUES: dict[str, Any] = {
     "mapping": {"a": 1, "b": [1, 2]},
     "text": "hello",
@@ -65,6 +67,7 @@ def refuse() -> str:
 
 @server.tool()
 async def hang() -> str:
+    hanging.set()
     await asyncio.sleep(3600)
     return "late"
 
@@ -88,6 +91,7 @@ async def by_fake(request: pytest.FixtureRequest) -> AsyncGenerator[Client]:
     fake.returns("desk.shout", upper)
     fake.raises("desk.refuse", errors.ToolError("no such row"))
     fake.returns("desk.hang", "late", delay="1h")
+    hanging.set()
     fake.returns("desk.count", 2, progress=[Progress(1, 2, "half", 1)])
     async with fake as client:
         yield client
@@ -96,6 +100,7 @@ async def by_fake(request: pytest.FixtureRequest) -> AsyncGenerator[Client]:
 @asynccontextmanager
 async def by_fabric(request: pytest.FixtureRequest) -> AsyncGenerator[Client]:
     fabric: Fabric = request.getfixturevalue("mcpweft_fabric")
+    hanging.clear()
     async with fabric(server, capability="desk") as client:
         yield client
 
@@ -249,7 +254,7 @@ async def test_a_running_request_is_cancelled(
 
 
 async def _running(client: Client) -> bool:
-    return (await client.pool("desk")).running == 1
+    return (await client.pool("desk")).running == 1 and hanging.is_set()
 
 
 async def _idle(client: Client) -> bool:

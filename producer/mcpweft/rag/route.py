@@ -1,7 +1,7 @@
 """The way of one question: through the fabric, round it, or both, and what is remembered of that.
 
     fabric there    the fabric; the fallback too once it has failed, or has taken `after` seconds
-    away            the fallback; the fabric too once that has failed
+    away            the fallback; the fabric too once that has failed, or has taken so long
     away, its pause over    both at once
 
 The first answer counts: searching changes nothing, so asking twice does no harm. Above stands the client,
@@ -79,7 +79,7 @@ class Route:
                 case Way.BOTH:
                     await race.run(fabric_first=True, head_start=0.0)
                 case Way.FALLBACK:
-                    await race.run(fabric_first=False, head_start=None)
+                    await race.run(fabric_first=False, head_start=self._after)
         except BaseException:
             race.stop()
             raise
@@ -170,10 +170,10 @@ class _Race:
         error = _error(self._fabric)
         return "" if error is None else error.what if isinstance(error, McpweftError) else str(error)
 
-    async def run(self, *, fabric_first: bool, head_start: float | None) -> None:
+    async def run(self, *, fabric_first: bool, head_start: float) -> None:
         """Return once one has answered. Raises where neither will."""
         self._begin(fabric=fabric_first)
-        pause = head_start
+        pause: float | None = head_start
         while True:
             running = {task for task in (self._fabric, self._direct) if task is not None and not task.done()}
             if running:
