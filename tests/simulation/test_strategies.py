@@ -76,8 +76,9 @@ def test_predictive_costs_next_to_nothing_where_every_server_must_work(workload:
 def test_a_strategy_beats_round_robin_by_a_tenth_on_the_workload_that_it_is_made_for(
     strategy: str, workload: str, load: float
 ) -> None:
-    plain = figures_of(workload, load, "round_robin")["p95"]
-    assert figures_of(workload, load, strategy)["p95"] <= 0.9 * plain
+    seconds = SHORT if workload == "W7" else SECONDS  # which neither changes nor has a heavy tail
+    plain = figures_of(workload, load, "round_robin", seconds)["p95"]
+    assert figures_of(workload, load, strategy, seconds)["p95"] <= 0.9 * plain
 
 
 @pytest.mark.parametrize("workload", ["W2", "W4", "W6", "W7"])
