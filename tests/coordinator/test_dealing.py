@@ -261,7 +261,7 @@ async def test_a_worker_of_two_pools_works_more_on_the_one_that_has_more_to_do(b
     config = bench.config({"concurrency": 1, "capabilities": [POOL, "other"]})
     async with bench.worker(config) as worker, dealing(bench):
         assert worker.allotment.of(POOL) == worker.allotment.of("other") == EVEN
-        busy = await bench.enqueue_many([("sleep", {"ms": 30})] * 80)
+        busy = await bench.enqueue_many([("sleep", {"ms": 30})] * 160)
         few = await bench.enqueue_many([("sleep", {"ms": 30})] * 8, pool="other")
         await until(lambda: worker.allotment.of(POOL).weight >= 4)
         assert worker.allotment.of("other").weight < worker.allotment.of(POOL).weight
