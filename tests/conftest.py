@@ -15,7 +15,10 @@ import leak
 import realredis
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import AsyncIterator, Callable, Generator, Iterator
+    from pathlib import Path
+
+    from workbench import Bench
 
 # How long an example takes says how busy the machine is, and nothing about the code.
 settings.register_profile("mcpweft", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -105,3 +108,25 @@ def namespace(request: pytest.FixtureRequest) -> Iterator[str]:
         with contextlib.closing(realredis.connect(url)) as client:
             leaked += leak.delete_keys(client, name)
     assert not leaked, "keys without TTL and without an owner in tests/leak.py:\n" + "\n".join(leaked)
+
+
+@pytest.fixture
+async def bench(store_url: str, namespace: str, tmp_path: Path) -> AsyncIterator[Bench]:
+    """A bench on the shared store."""
+    from workbench import Bench  # noqa: PLC0415  # the worker's house is loaded by those who ask
+
+    bench = Bench(store_url, namespace, tmp_path)
+    yield bench
+    await bench.close()
+
+
+@pytest.fixture
+async def own_bench(
+    private_redis: realredis.RedisServer, namespace: str, tmp_path: Path
+) -> AsyncIterator[Bench]:
+    """A bench on a store of the test's own."""
+    from workbench import Bench  # noqa: PLC0415  # as above
+
+    bench = Bench(private_redis.url, namespace, tmp_path)
+    yield bench
+    await bench.close()

@@ -102,14 +102,21 @@ class Defaults:
     @classmethod
     def found(cls, directory: Path, environ: Mapping[str, str]) -> Defaults:
         """Return what the nearest `mcpweft.toml` and the environment say. Raises InvalidConfigError."""
-        path = tomlfile.nearest(directory)
-        if path is None and not any(
-            name.startswith(("MCPWEFT_CALL__", "MCPWEFT_QUEUE__", "MCPWEFT_RULES")) for name in environ
-        ):
-            return cls()
-        from mcpweft_schemas.config import load_config  # noqa: PLC0415  # slow, and rarely needed
+        config = own_config(directory, environ, "MCPWEFT_CALL__", "MCPWEFT_QUEUE__", "MCPWEFT_RULES")
+        return cls() if config is None else cls.of(config)
 
-        return cls.of(load_config(path, environ=environ))
+
+def own_config(directory: Path, environ: Mapping[str, str], *variables: str) -> Config | None:
+    """Return what the nearest `mcpweft.toml` and the environment say; None where neither says anything.
+
+    Of the environment those variables count that begin so. Raises InvalidConfigError.
+    """
+    path = tomlfile.nearest(directory)
+    if path is None and not any(name.startswith(variables) for name in environ):
+        return None
+    from mcpweft_schemas.config import load_config  # noqa: PLC0415  # slow, and rarely needed
+
+    return load_config(path, environ=environ)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,9 @@ from launching import POOL, Launchers  # noqa: E402  # after the registration ab
 from mcpweft_schemas.connect import Link  # noqa: E402  # after the registration above
 from mcpweft_schemas.store import Store  # noqa: E402  # after the registration above
 from pool import Pool  # noqa: E402  # after the registration above
-from workbench import Bench  # noqa: E402  # after the registration above
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -36,10 +34,3 @@ async def launchers(store: Store) -> AsyncIterator[Launchers]:
     yield made
     for running in made.all:
         await running.stop()
-
-
-@pytest.fixture
-async def bench(store_url: str, namespace: str, tmp_path: Path) -> AsyncIterator[Bench]:
-    bench = Bench(store_url, namespace, tmp_path)
-    yield bench
-    await bench.close()

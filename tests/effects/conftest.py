@@ -5,21 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-import pytest_asyncio
-
-from workbench import Bench
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
     from pathlib import Path
 
-
-@pytest_asyncio.fixture
-async def bench(store_url: str, namespace: str, tmp_path: Path) -> AsyncIterator[Bench]:
-    """A bench on the shared store."""
-    bench = Bench(store_url, namespace, tmp_path)
-    yield bench
-    await bench.close()
+    from workbench import Bench
 
 
 @pytest.fixture

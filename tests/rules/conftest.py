@@ -14,11 +14,9 @@ from mcpweft_schemas.connect import Link
 from mcpweft_schemas.edition import Edition
 from mcpweft_schemas.store import Store
 from mcpweft_schemas.word import Word
-from workbench import Bench
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
-    from pathlib import Path
 
 
 async def put(store: Store, *rules: dict[str, Any], **more: Any) -> int:
@@ -53,11 +51,3 @@ async def start(store_url: str, namespace: str) -> AsyncIterator[Callable[..., A
 async def client(store_url: str, namespace: str) -> AsyncIterator[Client]:
     async with Client(store_url, namespace=namespace) as opened:
         yield opened
-
-
-@pytest.fixture
-async def bench(store_url: str, namespace: str, tmp_path: Path) -> AsyncIterator[Bench]:
-    """Real workers between the shared store and a real MCP server."""
-    bench = Bench(store_url, namespace, tmp_path)
-    yield bench
-    await bench.close()

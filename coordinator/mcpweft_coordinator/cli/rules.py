@@ -15,11 +15,11 @@ from cyclopts import App
 
 from mcpweft_coordinator.cli import page
 from mcpweft_coordinator.cli.fabric import FOUND, Fabric, Json
+from mcpweft_coordinator.cli.settings import told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from mcpweft_coordinator.receipt import ConfigReceipt
     from mcpweft_schemas.rules.bulletin import Bulletin
     from mcpweft_schemas.rules.rule import Rule
     from mcpweft_schemas.rules.sample import Trial
@@ -209,7 +209,7 @@ def set_(file: Path, /, *, reason: str = "", json: Json = False, fabric: Fabric 
     if "rules" not in said:
         raise InvalidConfigError(f"{file} holds no rules", advice="`mcpweft rules clear` takes them away.")
     tree = {"rules_match": config.rules_match.value, "rules": said["rules"]}
-    return _done(fabric.ask(lambda admin: admin.config_apply(tree, reason)), json=json)
+    return told(fabric.ask(lambda admin: admin.config_apply(tree, reason)), json=json)
 
 
 @app.command(sort_key=3)
@@ -227,14 +227,4 @@ def clear(*, reason: str = "", json: Json = False, fabric: Fabric = FOUND) -> in
 
     """
     fabric.ask(lambda admin: admin.config_unset("rules_match", reason))
-    return _done(fabric.ask(lambda admin: admin.config_unset("rules", reason)), json=json)
-
-
-def _done(receipt: ConfigReceipt, *, json: bool) -> int:
-    from mcpweft_coordinator.receipt import plain
-
-    if json:
-        page.print_json(plain(receipt))
-    else:
-        page.print_line(f"version {receipt.version}: {', '.join(receipt.changed) or 'nothing to change'}")
-    return 0
+    return told(fabric.ask(lambda admin: admin.config_unset("rules", reason)), json=json)

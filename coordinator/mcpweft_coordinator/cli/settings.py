@@ -66,7 +66,7 @@ def set_(key: str, value: str, /, *, reason: str = "", json: Json = False, fabri
         Which fabric.
 
     """
-    return _told(fabric.ask(lambda admin: admin.config_set(key, value, reason)), json=json)
+    return told(fabric.ask(lambda admin: admin.config_set(key, value, reason)), json=json)
 
 
 @app.command(sort_key=2)
@@ -85,7 +85,7 @@ def unset(key: str, /, *, reason: str = "", json: Json = False, fabric: Fabric =
         Which fabric.
 
     """
-    return _told(fabric.ask(lambda admin: admin.config_unset(key, reason)), json=json)
+    return told(fabric.ask(lambda admin: admin.config_unset(key, reason)), json=json)
 
 
 @app.command(sort_key=3)
@@ -109,7 +109,7 @@ def apply(
 
     """
     tree = _read(file)
-    return _told(fabric.ask(lambda admin: admin.config_apply(tree, reason, replace=replace)), json=json)
+    return told(fabric.ask(lambda admin: admin.config_apply(tree, reason, replace=replace)), json=json)
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -180,10 +180,11 @@ def rollback(
         Which fabric.
 
     """
-    return _told(fabric.ask(lambda admin: admin.config_rollback(version, reason)), json=json)
+    return told(fabric.ask(lambda admin: admin.config_rollback(version, reason)), json=json)
 
 
-def _told(receipt: ConfigReceipt, *, json: bool) -> int:
+def told(receipt: ConfigReceipt, *, json: bool) -> int:
+    """Print what came of a change of the configuration; return the exit code."""
     from mcpweft_coordinator.receipt import plain
 
     if json:

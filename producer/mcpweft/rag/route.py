@@ -192,7 +192,7 @@ class _Race:
     def _begin(self, *, fabric: bool) -> None:
         left = max(_LEAST_S, self._until - self._clock())
         if fabric:
-            self._fabric = asyncio.create_task(_run(self._ask(left)))
+            self._fabric = asyncio.create_task(self._ask(left))
         else:
             self._began_ms = round(time.time() * 1000)
             self._direct = asyncio.create_task(self._fallback.ask(self._query, left))
@@ -230,10 +230,6 @@ class _Race:
         both.__cause__ = direct
         direct.__cause__ = direct.__cause__ or fabric
         return both
-
-
-async def _run(asking: Coroutine[Any, Any, Result]) -> Result:
-    return await asking
 
 
 def _good(task: asyncio.Task[Result] | None) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mcpweft.rag.analyser import Analyser, analyse
-from mcpweft_schemas import tomlfile
+from mcpweft.terms import own_config
 from mcpweft_schemas.errors import InvalidConfigError, near
 
 if TYPE_CHECKING:
@@ -64,9 +64,5 @@ class RagSettings:
     @classmethod
     def found(cls, directory: Path, environ: Mapping[str, str]) -> Self:
         """Return what the nearest `mcpweft.toml` and the environment say. Raises InvalidConfigError."""
-        path = tomlfile.nearest(directory)
-        if path is None and not any(name.startswith(("MCPWEFT_RAG__", "MCPWEFT_CALL__")) for name in environ):
-            return cls()
-        from mcpweft_schemas.config import load_config  # noqa: PLC0415  # slow, and rarely needed
-
-        return cls.of(load_config(path, environ=environ))
+        config = own_config(directory, environ, "MCPWEFT_RAG__", "MCPWEFT_CALL__")
+        return cls() if config is None else cls.of(config)
