@@ -22,12 +22,13 @@ import logging
 import os
 import socket
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, cast
 
 from mcpweft_coordinator.clerk import Clerk
 from mcpweft_coordinator.dealer import Dealer
 from mcpweft_coordinator.duties import Duties, control_of
-from mcpweft_coordinator.endpoint import Endpoint
+from mcpweft_coordinator.endpoint import Endpoint, Gauges
 from mcpweft_coordinator.registrar import Registrar
 from mcpweft_coordinator.scaler import Scaler, ScalingEvent
 from mcpweft_coordinator.steward import Steward
@@ -43,12 +44,15 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Mapping
 
+    from mcpweft_coordinator.endpoint import Pages
     from mcpweft_coordinator.launcher import Launcher
     from mcpweft_coordinator.view import ServerView
+    from mcpweft_coordinator.wanted import Wanted
     from mcpweft_schemas.config import Base, Config
     from mcpweft_schemas.store import Store
 
 LOG = logging.getLogger("mcpweft.coordinator")
+_PAGES = "mcpweft.pages"  # the client's side of what the port says; loaded where there is a port
 _LAST_WORDS_S = 1.0
 _FIRST_LOOK_S = 2.0
 _SCALING = {ScalingEvent.NEEDED: Kind.SCALE_NEEDED, ScalingEvent.DONE: Kind.SCALE_DONE}
@@ -121,13 +125,19 @@ class Coordinator:
         if (control := control_of(store.link.url, config.coordinator.control_url)) is not None:
             clerk = Clerk(store, lambda: self.config, self.herald.tell, self.steward)
             self.duties = Duties(store, control, holder, rng, commands=clerk.commands())
-        self.endpoint = self._make_endpoint(config)
+        self.endpoint = self._make_endpoint(store, config)
 
-    def _make_endpoint(self, config: Config) -> Endpoint | None:
+    def _make_endpoint(self, store: Store, config: Config) -> Endpoint | None:
         host, port = config.coordinator.host, config.coordinator.port
         if port is None:
             return None
-        return Endpoint(self.sweeper, self.views, lambda: self.scaler.wanted, self.herald, host, port)
+        pages = cast("Pages", import_module(_PAGES).Pages(store.link.url, store.namespace))
+
+        def wanted() -> Mapping[str, Wanted]:
+            return self.scaler.wanted
+
+        gauges = Gauges(self.sweeper, self.views, wanted, self.herald)
+        return Endpoint(gauges, wanted, lambda: self.sweeper.connected, pages, host, port)
 
     @property
     def config(self) -> Config:

@@ -1,4 +1,11 @@
-"""The coordinator's port: /healthz, /readyz (its store answers), /metrics (Prometheus), /v1/scaling (JSON).
+"""The coordinator's port: /healthz, /readyz (its store answers), /metrics (Prometheus), and JSON under /v1.
+
+    /v1/scaling      how many workers each server with min or max should have, and why
+    /v1/status       the fleet's figures as they are
+    /v1/analytics    what was measured of late
+    /v1/events       what happens, as server-sent events
+
+The last three are the client's own (`mcpweft.pages`), for every fabric that the store has of this namespace.
 
     mcpweft_coordinator_leader                  gauge     1 while this one leads
     mcpweft_coordinator_epoch                   gauge     of its last term
@@ -14,7 +21,7 @@
     mcpweft_wanted_workers                      gauge     by server with min or max: workers it should have
     mcpweft_pool_wanted_workers                 gauge     by pool: the same of all such servers that serve it
 
-Above stands `coordinator`. This module must never change anything.
+Above stands `coordinator`, which hands in the client's pages. This module must never change anything.
 """
 
 from __future__ import annotations
@@ -23,16 +30,19 @@ import asyncio
 import contextlib
 import json
 import logging
-from typing import TYPE_CHECKING
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import parse_qsl, urlsplit
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from mcpweft_coordinator.wanted import by_pool, shown
+from mcpweft_schemas.errors import McpweftError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 
     from prometheus_client import Metric
 
@@ -42,10 +52,35 @@ if TYPE_CHECKING:
     from mcpweft_schemas.sweeper import Sweeper
 
 LOG = logging.getLogger("mcpweft.coordinator")
-_REQUEST_S = 5.0
+_REQUEST_S = 5.0  # that a request may take to arrive
+_PAGE_S = 30.0  # that a page may take to be put together and sent
+_FOLLOWERS = 32  # readers of events at a time: each has a connection to the store
 _TEXT = "text/plain; charset=utf-8"
 _JSON = "application/json"
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
+_EVENTS = "/v1/events"
+_PAGES = ("/v1/status", "/v1/analytics")
+_KNOWN = f"/healthz, /readyz, /metrics, /v1/scaling, {', '.join(_PAGES)} or {_EVENTS}\n"
+
+
+class Pages(Protocol):
+    """What the client's side says of the fabric; `mcpweft.pages` has it."""
+
+    async def read(self, path: str, query: Mapping[str, str]) -> tuple[int, bytes]:
+        """Return the HTTP status and the JSON of a page."""
+        ...
+
+    def events(self, query: Mapping[str, str]) -> AsyncGenerator[bytes]:
+        """Yield server-sent events for ever."""
+        ...
+
+    def refusal(self, error: McpweftError) -> tuple[int, bytes]:
+        """Return the HTTP status and the JSON of what `events` raised."""
+        ...
+
+    def close(self) -> None:
+        """Read no more."""
+        ...
 
 
 class Gauges(Collector):
@@ -117,10 +152,10 @@ class Endpoint:
 
     def __init__(
         self,
-        sweeper: Sweeper,
-        views: Callable[[], Sequence[ServerView]],
+        gauges: Gauges,
         wanted: Callable[[], Mapping[str, Wanted]],
-        herald: Herald,
+        connected: Callable[[], bool],
+        pages: Pages,
         host: str,
         port: int,
     ) -> None:
@@ -128,14 +163,17 @@ class Endpoint:
         """The port that it listens on, once it does."""
         self.listening = asyncio.Event()
         self._host = host
-        self._sweeper = sweeper
         self._wanted = wanted
+        self._connected = connected
+        self._pages = pages
         self._registry = CollectorRegistry()
-        self._registry.register(Gauges(sweeper, views, wanted, herald))
+        self._registry.register(gauges)
+        self._serving: set[asyncio.Task[None]] = set()
+        self._followers = 0
 
     async def run(self) -> None:
         """Answer until cancelled. Raises OSError where the port is taken."""
-        server = await asyncio.start_server(self._serve, self._host, self.port)
+        server = await asyncio.start_server(self._accept, self._host, self.port)
         self.port = server.sockets[0].getsockname()[1]
         LOG.info("listening", extra={"fields": {"host": self._host, "port": self.port}})
         self.listening.set()
@@ -143,35 +181,105 @@ class Endpoint:
             await server.serve_forever()
         finally:
             server.close()
+            for task in self._serving:
+                task.cancel()
+            await asyncio.gather(*self._serving, return_exceptions=True)
+            self._pages.close()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(
-            TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError
-        ):
-            async with asyncio.timeout(_REQUEST_S):
-                head = await reader.readuntil(b"\r\n\r\n")
-                status, kind, body = self._answer(head.split(b"\r\n", 1)[0])
-                lines = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
-                writer.write(f"{lines}Connection: close\r\n\r\n".encode() + body)
-                await writer.drain()
-        writer.close()
+        try:
+            with contextlib.suppress(
+                TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError
+            ):
+                async with asyncio.timeout(_REQUEST_S):
+                    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+                method, _, rest = head.partition(" ")
+                target = urlsplit(rest.split(" ")[0])
+                query = dict(parse_qsl(target.query, keep_blank_values=True))
+                if method == "GET" and target.path == _EVENTS:
+                    await self._follow(reader, writer, head, query)
+                    return
+                async with asyncio.timeout(_PAGE_S):
+                    status, kind, body = await self._answer(method, target.path, query)
+                    writer.write(_head(status, kind, f"Content-Length: {len(body)}") + body)
+                    await writer.drain()
+        finally:
+            writer.close()
 
-    def _answer(self, line: bytes) -> tuple[str, str, bytes]:
-        method, _, rest = line.decode("latin-1").partition(" ")
-        path = rest.split(" ")[0].split("?")[0]
+    async def _answer(self, method: str, path: str, query: Mapping[str, str]) -> tuple[int, str, bytes]:
         if method not in {"GET", "HEAD"}:
-            return "405 Method Not Allowed", _TEXT, b"GET only\n"
-        found: dict[str, Callable[[], tuple[str, str, bytes]]] = {
-            "/healthz": lambda: ("200 OK", _TEXT, b"ok\n"),
+            return HTTPStatus.METHOD_NOT_ALLOWED, _TEXT, b"GET only\n"
+        if path in _PAGES:
+            status, body = await self._pages.read(path, query)
+            return status, _JSON, body
+        found: dict[str, Callable[[], tuple[int, str, bytes]]] = {
+            "/healthz": lambda: (HTTPStatus.OK, _TEXT, b"ok\n"),
             "/readyz": self._readiness,
-            "/metrics": lambda: ("200 OK", _METRICS, generate_latest(self._registry)),
-            "/v1/scaling": lambda: ("200 OK", _JSON, json.dumps(shown(self._wanted())).encode()),
+            "/metrics": lambda: (HTTPStatus.OK, _METRICS, generate_latest(self._registry)),
+            "/v1/scaling": lambda: (HTTPStatus.OK, _JSON, json.dumps(shown(self._wanted())).encode()),
         }
-        if path in found:
-            return found[path]()
-        return "404 Not Found", _TEXT, b"/healthz, /readyz, /metrics or /v1/scaling\n"
+        return found[path]() if path in found else (HTTPStatus.NOT_FOUND, _TEXT, _KNOWN.encode())
 
-    def _readiness(self) -> tuple[str, str, bytes]:
-        if self._sweeper.connected:
-            return "200 OK", _TEXT, b"ready\n"
-        return "503 Service Unavailable", _TEXT, b"the store does not answer\n"
+    def _readiness(self) -> tuple[int, str, bytes]:
+        if self._connected():
+            return HTTPStatus.OK, _TEXT, b"ready\n"
+        return HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, b"the store does not answer\n"
+
+    async def _follow(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: str, query: dict[str, str]
+    ) -> None:
+        """Send events until either side ends it; a reader that comes back says behind which it goes on."""
+        if self._followers >= _FOLLOWERS:
+            writer.write(
+                _head(HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, "Retry-After: 10") + b"too many readers\n"
+            )
+            return
+        if last := _header(head, "last-event-id"):
+            query["since"] = last
+        self._followers += 1
+        sending = asyncio.create_task(self._send(writer, query))
+        gone = asyncio.create_task(_until_closed(reader))
+        try:
+            await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._followers -= 1
+            for task in (sending, gone):
+                task.cancel()
+            await asyncio.gather(sending, gone, return_exceptions=True)
+
+    async def _send(self, writer: asyncio.StreamWriter, query: Mapping[str, str]) -> None:
+        head = _head(HTTPStatus.OK, "text/event-stream", "Cache-Control: no-store")
+        try:
+            async with contextlib.aclosing(self._pages.events(query)) as events:
+                async for event in events:
+                    writer.write(head + event)
+                    head = b""
+                    await writer.drain()
+        except McpweftError as error:
+            if head:
+                status, body = self._pages.refusal(error)
+                writer.write(_head(status, _JSON, f"Content-Length: {len(body)}") + body)
+
+
+async def _until_closed(reader: asyncio.StreamReader) -> None:
+    with contextlib.suppress(OSError):
+        while await reader.read(1024):  # a reader of events has nothing more to say
+            pass
+
+
+def _head(status: int, kind: str, more: str) -> bytes:
+    lines = [f"HTTP/1.1 {int(status)} {HTTPStatus(status).phrase}", f"Content-Type: {kind}", more]
+    return "\r\n".join([*lines, "Connection: close", "", ""]).encode()
+
+
+def _header(head: str, name: str) -> str:
+    for line in head.split("\r\n")[1:]:
+        key, _, value = line.partition(":")
+        if key.strip().lower() == name:
+            return value.strip()
+    return ""

@@ -33,7 +33,8 @@ _log = logging.getLogger("mcpweft")
 
 START = "0-0"
 PAGE = 200
-_ID = re.compile(r"\d+-\d+")
+PLACE = re.compile(r"\d+-\d+")
+"""An event's id: its place on the stream."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
 
 
@@ -88,7 +89,7 @@ class Follower:
 
     async def _begin(self, since: Duration | None, *, follow: bool) -> tuple[str, bool]:
         """Return the position to read behind, and whether it is an entry's own."""
-        if isinstance(since, str) and _ID.fullmatch(since):
+        if isinstance(since, str) and PLACE.fullmatch(since):
             return since, True
         if since is None and not follow:
             return START, False

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -53,6 +53,8 @@ def events(
         Which fabric.
 
     """
+    from mcpweft.pages import event_json  # once the command line is known to be right
+
     kinds = _kinds(kind)
 
     def wanted(event: Event) -> bool:
@@ -64,7 +66,7 @@ def events(
 
     def show(event: Event) -> None:
         if json:
-            answer.print_json(_event_json(event))
+            answer.print_json(event_json(event))
         elif follow:
             answer.print_line("  ".join(part for part in _row(event) if part))
         else:
@@ -107,11 +109,3 @@ def _row(event: Event) -> tuple[str, ...]:
         when.isoformat(sep=" ", timespec="milliseconds")[:23], event.kind.value, event.who.value, event.pool,
         event.server, event.worker, " ".join(event.reason.split()), more,
     )  # fmt: skip
-
-
-def _event_json(event: Event) -> dict[str, Any]:
-    return {
-        "id": event.id, "at_ms": event.at_ms, "kind": event.kind.value, "who": event.who.value,
-        "pool": event.pool, "server": event.server, "worker": event.worker, "reason": event.reason,
-        "data": dict(event.data),
-    }  # fmt: skip

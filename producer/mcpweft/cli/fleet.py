@@ -86,16 +86,18 @@ def status(capability: str | None = None, /, *, json: Json = False, fabric: Fabr
         Which fabric.
 
     """
+    from mcpweft.pages import pool_json, status_json  # once the command line is known to be right
+
     if capability is not None:
         pool = run(_pool(fabric, capability))
         if json:
-            answer.print_json(_pool_json(pool))
+            answer.print_json(pool_json(pool))
         else:
             _print([pool])
         return Exit.OK
     whole = run(_status(fabric))
     if json:
-        answer.print_json(asdict(whole) | {"pools": [_pool_json(pool) for pool in whole.pools]})
+        answer.print_json(status_json(whole))
     else:
         _print(whole.pools)
         for line in _summary(whole):
@@ -117,10 +119,6 @@ async def _status(fabric: Fabric) -> FleetStatus:
     place = fabric.place()
     async with Client(place.url, namespace=place.namespace) as client:
         return await client.status()
-
-
-def _pool_json(pool: PoolView) -> dict[str, Any]:
-    return asdict(pool) | {"queue_size": pool.queue_size}
 
 
 def _print(pools: Sequence[PoolView]) -> None:
