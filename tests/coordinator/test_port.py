@@ -71,7 +71,7 @@ class Ear:
     async def event(self, kind: Kind) -> dict[str, Any]:
         """Return the next event of a kind; others are passed over."""
         while True:
-            lines = (await self.message()).splitlines()
+            lines = (await self.message()).rstrip().splitlines()
             if f"event: {kind.value}" in lines:
                 said: dict[str, Any] = json.loads(lines[-1].removeprefix("data: "))
                 assert lines[0] == f"id: {said['id']}"
