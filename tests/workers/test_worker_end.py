@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -162,6 +163,16 @@ async def test_a_worker_ends_while_the_store_is_away(own_bench: Bench) -> None:
         async with asyncio.timeout(12):
             await life
         await until(lambda: not lives(pid))
+
+
+async def test_a_worker_that_is_told_to_end_twice_at_once_leaves_nothing_that_nobody_looks_at(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with bench.worker() as worker:
+        worker.stop()
+        worker.stop()
+    gc.collect()  # what is never looked at is told of once it is collected
+    assert not [record for record in caplog.records if record.name == "asyncio"]
 
 
 async def test_a_log_line_names_the_request_and_never_its_arguments(bench: Bench, tmp_path: Path) -> None:

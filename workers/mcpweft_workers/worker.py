@@ -356,8 +356,7 @@ class Worker:
             fetcher.halt()
         self.slots.close()
         began = self._clock()
-        stopped = asyncio.gather(*(fetcher.stop() for fetcher in self._fetchers))
-        await self._within(min(LAST_WORDS, self.plan.grace), stopped)
+        await self._within(min(LAST_WORDS, self.plan.grace), self._stop_fetching())
         for task in pulling:
             task.cancel()
         if not self._told.is_set():
@@ -371,9 +370,16 @@ class Worker:
                 async with asyncio.timeout(LAST_WORDS):
                     await self.runner.idle()
 
-    async def _within(self, seconds: float | None, work: Any, unless: asyncio.Event | None = None) -> None:
+    async def _stop_fetching(self) -> None:
+        async with asyncio.TaskGroup() as stops:
+            for fetcher in self._fetchers:
+                stops.create_task(fetcher.stop())
+
+    async def _within(
+        self, seconds: float | None, work: Coroutine[Any, Any, None], unless: asyncio.Event | None = None
+    ) -> None:
         """Wait for `work`, for so long at most, and not once there is a hurry (or what else is said)."""
-        task = asyncio.ensure_future(work)
+        task = asyncio.create_task(work)
         hurry = asyncio.create_task((unless or self._hurry).wait())
         limit = None if seconds is None else max(0, seconds)
         try:
