@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.rig.harness import Figures, Rounds, interleave, of
 from benchmarks.rig.report import Report, options, publish
 from mcpweft_coordinator.strategy.choice import DEFAULT, STRATEGIES
-from simulation.workload import LEARNING, LOADS, WARM_UP, WORKLOADS, measure
+from simulation.workload import LEARNING, LOADS, TURN, WARM_UP, WORKLOADS, measure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -184,13 +184,14 @@ def main() -> None:
     """Run all and publish."""
     parser = options(__doc__)
     parser.set_defaults(rounds=3)
-    parser.add_argument("--seconds", type=float, default=420.0, help="virtual seconds of each run")
+    parser.add_argument("--seconds", type=float, default=TURN, help="virtual seconds of each run")
     parser.add_argument("--workloads", default=",".join(WORKLOADS), help="some of them, with commas")
     asked = parser.parse_args()
     if asked.seconds <= WARM_UP:
         parser.error(f"--seconds must be more than the {WARM_UP:g} that are cut")
     chosen = asked.workloads.split(",")
     runs: Counter[str] = Counter()
+    learning = LEARNING * min(1.0, asked.seconds / TURN)  # a run that only shows that all works is short
 
     def run(workload: str, load: float, strategy: str) -> Figures:
         arm = arm_of(workload, load, strategy)
@@ -198,7 +199,7 @@ def main() -> None:
         learns = strategy == LEARNER
         return measure(
             WORKLOADS[workload], load, STRATEGIES[strategy], seed=runs[arm],
-            seconds=asked.seconds * (3 if learns else 1), learning=LEARNING if learns else 0.0,
+            seconds=asked.seconds * (3 if learns else 1), learning=learning if learns else 0.0,
         )  # fmt: skip
 
     arms = {

@@ -66,24 +66,17 @@ def test_memory_tells_its_figures(bench: Callable[..., dict[str, Any]]) -> None:
 
 
 def test_coordinators_tells_its_figures(bench: Callable[..., dict[str, Any]]) -> None:
-    told = bench("coordinators", *ONCE, "--seconds", "2")
+    told = bench("coordinators", *ONCE, "--seconds", "1.2")
     assert told["throughput_ratio"] > 0
     assert told["takeovers"] >= 1
 
 
 def test_failover_tells_its_figures(bench: Callable[..., dict[str, Any]]) -> None:
-    told = bench("failover", "--trials", "1", "--fault", "server SIGKILL", "--fault", "coordinator SIGKILL")
-    assert told["faults"].keys() == {"server SIGKILL", "coordinator SIGKILL"}
-    assert told["p99_ms_worst"] > 0
+    told = bench("failover", "--trials", "1", "--fault", "coordinator SIGKILL", "--fault", "store restart")
+    faults = told["faults"]
+    assert faults["store restart"]["p99_ms"] > 0
+    assert told["p99_ms_worst"] == faults["coordinator SIGKILL"]["p99_ms"] > 0, "the store is judged apart"
     assert told["lost"] == 0
-
-
-def test_failover_tells_of_a_store_that_is_killed_and_judges_it_apart(
-    bench: Callable[..., dict[str, Any]],
-) -> None:
-    told = bench("failover", "--trials", "1", "--fault", "store restart")
-    assert told["faults"]["store restart"]["p99_ms"] > 0
-    assert (told["p99_ms_worst"], told["lost"]) == (0, 0)
 
 
 def test_tenants_tells_its_figures(bench: Callable[..., dict[str, Any]]) -> None:
@@ -164,7 +157,7 @@ def test_strategies_tells_its_figures(bench: Callable[..., dict[str, Any]]) -> N
 def test_strategies_real_tells_its_figures_and_who_answered_is_who_is_said_to(
     bench: Callable[..., dict[str, Any]],
 ) -> None:
-    cells = ("--workloads", "W7", "--loads", "0.3", "--strategies", "round_robin,resource_aware")
+    cells = ("--workloads", "W7", "--loads", "0.3", "--strategies", "round_robin")
     told = bench("strategies_real", *cells, "--seconds", "2", "--warm-up", "1")
     assert told["misattributed"] == told["failed"] == 0
     assert told["over_simulated"]["median"] > 0
