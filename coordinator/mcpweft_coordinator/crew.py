@@ -128,6 +128,8 @@ class Crew:
         elif self.seen.backlog:
             self._busy_at = now
             self.asleep = False
+        elif not self.asleep and self._state()[0] is CrewState.STARTING:
+            self._busy_at = now  # a server may take longer to start than it may be idle
         elif self._idle_for(now):
             self.asleep = True
         for worker in self._leaving():
@@ -168,11 +170,10 @@ class Crew:
 
     def view(self) -> ServerView:
         """Return how this server is."""
-        mine = set(self._children) - self._stopping
-        state, reason = self._state(mine)
+        state, reason = self._state()
         return ServerView(
             name=self.server.name, kind=str(self.server.transport), capabilities=self.server.capabilities,
-            state=state, up=len(mine & self.seen.ready), wanted=self.wanted, tools=self.seen.tools,
+            state=state, up=len(self._staying & self.seen.ready), wanted=self.wanted, tools=self.seen.tools,
             reason=reason, last_lines=self._last, restarts=self._restarts,
         )  # fmt: skip
 
@@ -273,8 +274,12 @@ class Crew:
 
     # -- how it looks --------------------------------------------------------------------------------------
 
-    def _state(self, mine: set[str]) -> tuple[CrewState, str]:
-        halted = self._halted()
+    @property
+    def _staying(self) -> set[str]:
+        return set(self._children) - self._stopping
+
+    def _state(self) -> tuple[CrewState, str]:
+        mine, halted = self._staying, self._halted()
         if halted is not None:
             return halted
         if mine & self.seen.ready:

@@ -156,6 +156,12 @@ async def test_idle_workers_are_stopped_and_come_back_with_the_next_request(
     await until(lambda: _is(pool, request_id, State.DONE), within=15)
 
 
+async def test_a_worker_that_starts_is_not_idle(pool: Pool, launchers: Launchers) -> None:
+    running = launchers.start(config_of({"idle_stop": "10ms"}))  # far less than a process takes to start
+    await until(lambda: running.view.state is CrewState.UP, within=15)
+    await until(lambda: running.view.state is CrewState.ASLEEP and not running.pids, within=15)
+
+
 # -- exclusive servers -------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,18 @@ async def test_a_beat_carries_the_workers_figures(bench: Bench) -> None:
 async def counted(bench: Bench) -> dict[str, Any] | None:
     figures = await load(bench)
     return figures if figures.get("ok") == 1 else None
+
+
+async def test_a_worker_is_ready_once_each_of_its_pools_knows_that_it_takes_work(bench: Bench) -> None:
+    pools = [POOL, "second", "third"]
+    worker = bench.make(bench.config({"capabilities": pools}), worker_id="me")
+    async with asyncio.TaskGroup() as group:
+        group.create_task(worker.run())
+        while not worker.report.readiness()["ready"]:  # at each turn of the loop: no turn is to be too early
+            await asyncio.sleep(0)
+        known = [await bench.store.status(pool) for pool in pools]
+        worker.stop()
+    assert [status is not None and "me" in status.usable for status in known] == [True] * 3
 
 
 async def test_a_stalled_main_loop_still_beats_and_the_beat_says_how_long(bench: Bench) -> None:

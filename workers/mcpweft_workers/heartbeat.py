@@ -65,6 +65,8 @@ class Heartbeat:
     ) -> None:
         self.lag = 0.0
         """Seconds that the main loop took, or has been taking, to answer."""
+        self.told: dict[str, bool] = {}
+        """Capability → whether its pool has been told that the worker takes work; the thread writes it."""
         self._connect = connect
         self._take_pulse = take_pulse
         self._every = every
@@ -183,7 +185,9 @@ class Heartbeat:
         except Exception as error:  # noqa: BLE001  # the store's own fault; a worker that stops beating is dead
             event(logging.ERROR, "beat failed", pool=capability, error=str(error))
             return False
-        if beaten.word in {Word.WIPED, Word.UNKNOWN}:
+        known = beaten.word not in {Word.WIPED, Word.UNKNOWN}
+        self.told[capability] = known and usable_ms > 0
+        if not known:
             self._pass_on(self._on_lost, capability, reader)
             return True
         if beaten.generation is not None and beaten.generation != self._generation:

@@ -51,6 +51,8 @@ class Report:
     herald: Herald
     meter: Meter
     draining: Callable[[], bool]
+    told: Callable[[str], bool]
+    """Whether the pool of a capability has been told that the worker takes work."""
     clock: Callable[[], float]
 
     @property
@@ -107,12 +109,20 @@ class Report:
 
     def readiness(self) -> Mapping[str, Any]:
         """Return what /readyz says."""
-        joined = all(binding.joined.is_set() for binding in self.bindings.values())
-        ready = joined and self.usable
-        reason = self.gate.reason or (
-            "no slot of the shared server is this worker's" if joined else "not registered yet"
-        )
-        return {"ready": ready, "state": self._state, "reason": "" if ready else reason}
+        reason = self._obstacle()
+        return {"ready": not reason, "state": self._state, "reason": reason}
+
+    def _obstacle(self) -> str:
+        """Return why no work comes yet; empty when it does."""
+        if not self.gate.is_open:
+            return self.gate.reason or "the breaker's probes are under way"
+        if not all(binding.joined.is_set() for binding in self.bindings.values()):
+            return "not registered yet"
+        if self.draining():
+            return "draining"
+        if not self.slots.limit:
+            return "no slot of the shared server is this worker's"
+        return "" if all(map(self.told, self.bindings)) else "its pools have not been told yet"
 
     def prometheus(self, lag: float) -> bytes:
         """Return what /metrics says; `lag` is the main loop's, in seconds."""

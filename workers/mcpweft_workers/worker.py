@@ -228,6 +228,7 @@ class Worker:
             herald=self.herald,
             meter=self.meter,
             draining=self._stopping.is_set,
+            told=lambda capability: self._heart.told.get(capability, False),
             clock=self._clock,
         )
 
