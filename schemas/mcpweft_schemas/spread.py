@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 _GROWTH = math.log(1.2)
 BUCKETS = 104
 """The last one begins at 39 hours, and holds all that is longer."""
-
+LATEST = 0.1
+"""What the latest answer's time weighs in the mean of them that a worker tells with each beat."""
 
 _ENDS = [1.2**bucket for bucket in range(BUCKETS - 1)]  # looked up: a logarithm takes several times as long
 
