@@ -25,7 +25,7 @@ from mcpweft_simulator.server import Server
 from mcpweft_simulator.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from mcpweft_coordinator.strategy.strategy import Strategy
 
@@ -110,6 +110,25 @@ class Fleet:
         def following() -> None:
             per_second = rate(self.clock.now)
             self.clock.after(rng.expovariate(per_second) if per_second > 0 else 1.0, arrive)
+
+        following()
+
+    def requests(
+        self, pool: Pool, moments: Iterator[float], *, klass: Callable[[random.Random], int], timeout: float
+    ) -> None:
+        """Let requests arrive at given moments, which only grow."""
+        rng = self.rng()
+
+        def arrive() -> None:
+            now = self.clock.now
+            self._number += 1
+            pool.accept(Request(self._number, now, klass(rng), deadline=now + timeout))
+            following()
+
+        def following() -> None:
+            when = next(moments, None)
+            if when is not None:
+                self.clock.at(when, arrive)
 
         following()
 

@@ -29,6 +29,11 @@ def bucket_of(ms: float) -> int:
     return bisect_left(_ENDS, ms)
 
 
+def middle_of(bucket: int) -> float:
+    """Return the time that stands for those of a bucket: its middle, by ratios."""
+    return math.exp((bucket - 0.5) * _GROWTH)
+
+
 class Spread:
     """Counts by bucket; the first holds times up to 1 ms."""
 
@@ -39,6 +44,11 @@ class Spread:
     def add(self, ms: float) -> None:
         """Count one time."""
         self._counts[bucket_of(ms)] += 1
+
+    @property
+    def counts(self) -> dict[int, int]:
+        """How many were counted, by bucket; empty ones are left out."""
+        return {bucket: count for bucket, count in enumerate(self._counts) if count}
 
     @property
     def total(self) -> int:
@@ -62,7 +72,7 @@ class Spread:
         for bucket, count in enumerate(self._counts):
             left -= count
             if count and left <= 0:
-                return math.exp((bucket - 0.5) * _GROWTH)
+                return middle_of(bucket)
         return None
 
     def told(self) -> list[int]:
