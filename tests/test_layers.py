@@ -15,6 +15,7 @@ PACKAGES = [
     "producer/mcpweft",
     "workers/mcpweft_workers",
     "coordinator/mcpweft_coordinator",
+    "coordinator/mcpweft_simulator",
 ]
 CODE = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 ALL = CODE + sorted(path for folder in ("tests", "scripts") for path in (ROOT / folder).rglob("*.py"))

@@ -17,6 +17,7 @@ PACKAGES = {
     "mcpweft": ROOT / "producer",
     "mcpweft_workers": ROOT / "workers",
     "mcpweft_coordinator": ROOT / "coordinator",
+    "mcpweft_simulator": ROOT / "coordinator",
 }
 EXTRAS_ONLY = [
     *["jsonschema_rs", "mcp", "mcp_types", "prometheus_client"],  # worker
@@ -44,7 +45,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(folder.glob("*.whl"))
 
 
-def test_the_wheel_holds_the_four_packages_whole_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_holds_the_packages_whole_and_nothing_else(wheel: Path) -> None:
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     there = {
         path.relative_to(folder).as_posix()
@@ -58,8 +59,9 @@ def test_the_wheel_holds_the_four_packages_whole_and_nothing_else(wheel: Path) -
 
 
 def test_nothing_importable_lies_beside_a_package() -> None:
-    for package, folder in PACKAGES.items():
-        assert [path.name for path in folder.iterdir() if path.name != "__pycache__"] == [package]
+    for folder in set(PACKAGES.values()):
+        there = {path.name for path in folder.iterdir() if path.name != "__pycache__"}
+        assert there == {package for package, home in PACKAGES.items() if home == folder}
 
 
 def test_the_wheel_says_what_the_base_install_needs_and_brings_the_licence(wheel: Path) -> None:
@@ -92,12 +94,12 @@ def test_importing_mcpweft_loads_nothing_of_the_extras() -> None:
     assert python(code).strip() == "[]"
 
 
-def test_every_module_of_face_and_ground_imports_where_no_extra_is_installed() -> None:
+def test_every_module_of_face_ground_and_simulator_imports_where_no_extra_is_installed() -> None:
     code = f"""
 import importlib, pkgutil, sys
 for name in {EXTRAS_ONLY!r}:
     sys.modules[name] = None  # what makes `import name` fail
-for package in ("mcpweft_schemas", "mcpweft"):
+for package in ("mcpweft_schemas", "mcpweft", "mcpweft_simulator"):
     found = importlib.import_module(package)
     for module in pkgutil.walk_packages(found.__path__, package + "."):
         if not module.name.endswith("__main__"):

@@ -77,8 +77,9 @@ class Bench:
 
     def make(self, config: Config | None = None, **options: Any) -> Worker:
         chosen = WorkerOptions(
-            config=config or self.config(), store_url=options.pop("url", self.url), server="echo", **options
-        )
+            config=config or self.config(), store_url=options.pop("url", self.url),
+            server=options.pop("server", "echo"), **options,
+        )  # fmt: skip
         return Worker(
             plan_of(chosen), clock=time.monotonic, rng=random.Random(7), epoch=time.time_ns() // 1_000_000
         )

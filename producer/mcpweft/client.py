@@ -378,18 +378,23 @@ class Client:
         """Return one pool's figures; raises UnknownCapabilityError."""
         return await self._here().fleet.pool(capability)
 
-    async def analytics(self, since: Duration = "1h", capability: str | None = None) -> Analytics:
+    async def analytics(
+        self, since: Duration = "1h", capability: str | None = None, *, rehearse: bool = False
+    ) -> Analytics:
         """Return what was measured of all pools or of one: figures, failovers, recommendations.
 
         Args:
             since: How far back, a week at most: in slots of 10 s up to an hour, of 10 min beyond it.
             capability: Which pool; None: all. Raises UnknownCapabilityError.
+            rehearse: Whether to run the recorded load under other strategies in the simulator, and to
+                recommend by that: some 10 s of one processor for each pool, in a thread.
 
         """
-        from mcpweft.analytics import Historian  # noqa: PLC0415  # loaded by those who ask
+        from mcpweft.analytics import Historian, rehearsed  # noqa: PLC0415  # loaded by those who ask
 
         historian = Historian(self._here().desk.command)
-        return await historian.look(span("since", since, 0.0), capability)
+        found = await historian.look(span("since", since, 0.0), capability, loads=rehearse)
+        return await rehearsed(found) if rehearse else found
 
     def events(self, since: Duration | None = None, *, follow: bool = False) -> AsyncGenerator[Event]:
         """Iterate over what happened in the fleet, oldest first; with `follow`, over what happens, for ever.

@@ -124,9 +124,11 @@ class SyncClient(Threaded):
         """Return one pool's figures."""
         return self._ready().run(lambda: self._client.pool(capability))
 
-    def analytics(self, since: Duration = "1h", capability: str | None = None) -> Analytics:
+    def analytics(
+        self, since: Duration = "1h", capability: str | None = None, *, rehearse: bool = False
+    ) -> Analytics:
         """Return what was measured of all pools or of one; as `Client.analytics`."""
-        return self._ready().run(lambda: self._client.analytics(since, capability))
+        return self._ready().run(lambda: self._client.analytics(since, capability, rehearse=rehearse))
 
     def events(self, since: Duration | None = None, *, follow: bool = False) -> Iterator[Event]:
         """Iterate over what happened in the fleet; as `Client.events`."""

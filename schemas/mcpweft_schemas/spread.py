@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 _GROWTH = math.log(1.2)
 BUCKETS = 104
 """The last one begins at 39 hours, and holds all that is longer."""
-
+LATEST = 0.1
+"""What the latest answer's time weighs in the mean of them that a worker tells with each beat."""
 
 _ENDS = [1.2**bucket for bucket in range(BUCKETS - 1)]  # looked up: a logarithm takes several times as long
 
@@ -26,6 +27,11 @@ _ENDS = [1.2**bucket for bucket in range(BUCKETS - 1)]  # looked up: a logarithm
 def bucket_of(ms: float) -> int:
     """Return the bucket that a time falls into."""
     return bisect_left(_ENDS, ms)
+
+
+def middle_of(bucket: int) -> float:
+    """Return the time that stands for those of a bucket: its middle, by ratios."""
+    return math.exp((bucket - 0.5) * _GROWTH)
 
 
 class Spread:
@@ -38,6 +44,11 @@ class Spread:
     def add(self, ms: float) -> None:
         """Count one time."""
         self._counts[bucket_of(ms)] += 1
+
+    @property
+    def counts(self) -> dict[int, int]:
+        """How many were counted, by bucket; empty ones are left out."""
+        return {bucket: count for bucket, count in enumerate(self._counts) if count}
 
     @property
     def total(self) -> int:
@@ -61,7 +72,7 @@ class Spread:
         for bucket, count in enumerate(self._counts):
             left -= count
             if count and left <= 0:
-                return math.exp((bucket - 0.5) * _GROWTH)
+                return middle_of(bucket)
         return None
 
     def told(self) -> list[int]:

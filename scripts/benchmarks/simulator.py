@@ -14,8 +14,8 @@ from typing import Any
 
 from benchmarks.rig.report import Report, options, publish
 from mcpweft_coordinator.strategy.choice import STRATEGIES
-from simulation.fleet import Fleet
-from simulation.server import exponential
+from mcpweft_simulator.fleet import Fleet
+from mcpweft_simulator.server import exponential
 
 SERVICE_S, LOAD = 0.05, 0.03
 

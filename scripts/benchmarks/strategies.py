@@ -1,6 +1,6 @@
 """Each strategy on each workload at each load, in virtual time.
 
-The fleet is simulated (`tests/simulation`): the strategies, the breaker and the division of slots are the
+The fleet is simulated (`mcpweft_simulator`): the strategies, the breaker and the division of slots are the
 product's own, the servers' times are drawn. So the figures are those of the rules, without a machine's noise,
 and the same seeds give the same figures anywhere.
 

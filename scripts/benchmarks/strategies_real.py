@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from benchmarks.rig.harness import Figures as Measured
     from mcpweft_coordinator.strategy.figures import Figures, Shares
     from mcpweft_coordinator.strategy.strategy import Strategy
-    from simulation.fleet import Fleet
-    from simulation.pool import Pool
+    from mcpweft_simulator.fleet import Fleet
+    from mcpweft_simulator.pool import Pool
 
 MEANS = {"W1": [0.05] * 4, "W2": [0.05] * 3 + [0.15], "W3": [0.05] * 2 + [0.3] * 2}
 """Seconds that a call takes on each server, where each takes one at a time."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,15 @@ import pytest
 
 from mcpweft import Analytics
 from mcpweft.analytics.advice import recommendations
-from mcpweft.analytics.figures import BreakerMove, Failover, StrategyChange, Trouble
+from mcpweft.analytics.figures import (
+    BreakerMove,
+    Failover,
+    Range,
+    Rehearsal,
+    Rehearsed,
+    StrategyChange,
+    Trouble,
+)
 from mcpweft.analytics.slots import Part, Picture
 from mcpweft.analytics.summary import Span, summarise
 from mcpweft.cli import answer
@@ -121,6 +129,33 @@ def test_a_program_reads_every_field_and_null_for_what_nobody_knows(
         "count": 0,
         **dict.fromkeys(("mean_ms", "p50_ms", "p95_ms", "p99_ms")),
     }
+
+
+def test_what_the_simulator_says_stands_in_a_table_of_its_own_with_its_range_and_its_evidence(
+    hour: Analytics, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def times(*ms: float) -> Range:
+        return Range(least_ms=ms[0], middle_ms=ms[1], most_ms=ms[2])
+
+    runs = tuple(
+        Rehearsed(strategy=name, p50=times(49, 50, 51), p95=times(at - 4, at, at + 4), p99=times(at, at, at))
+        for name, at in (("round_robin", 152.0), ("predictive", 64.0))
+    )
+    found = Rehearsal(
+        pool="search", strategy="round_robin", measured_p95_ms=150.0, holds=True, better="predictive",
+        reason="", runs=runs, seeds=3, calls=140_000, seconds=500.0, recorded_s=3600.0,
+    )  # fmt: skip
+    none = Rehearsal(
+        pool="quiet", strategy=None, measured_p95_ms=None, holds=False, better=None, reason="nobody knows"
+    )
+    advice = recommendations(hour.pools, [found, none])
+    show(replace(hour, rehearsals=(found, none), recommendations=advice), drawn=False)
+    said = capsys.readouterr().out
+    assert "pool\tsimulated under\tp50\tp95\tp99\n" in said
+    assert "search\tpredictive\t50 (49 to 51)\t64 (60 to 68)\t64 (64 to 64)\n" in said
+    assert "quiet: the simulator recommends no other strategy: nobody knows.\n" in said
+    assert "search: predictive would have given a p95 of 64 ms (60 to 68) by the simulator on the" in said
+    assert "simulated_p95_ms 152, rehearsed predictive, rehearsed_p95_ms 64" in said
 
 
 def test_charts_fit_eighty_columns_and_leave_out_what_is_not_known(hour: Analytics) -> None:

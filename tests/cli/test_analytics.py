@@ -25,6 +25,17 @@ def test_what_was_called_is_told_by_server_tool_and_class(fabric: Fabric) -> Non
     assert any(row.split("\t")[:4] == ["echo", "echo", "echo", "normal"] for row in rows)
 
 
+def test_other_strategies_are_rehearsed_where_that_is_asked_for_and_only_there(fabric: Fabric) -> None:
+    assert fabric.shell.run("analytics", "echo", "--json").json["rehearsals"] == []
+    (told,) = fabric.shell.run("analytics", "echo", "--since", "5m", "--rehearse", "--json").json[
+        "rehearsals"
+    ]
+    assert (told["pool"], told["better"]) == ("echo", None)
+    assert told["reason"], "a few calls are no load"
+    said = fabric.shell.run("analytics", "echo", "--since", "5m", "--rehearse").out
+    assert "echo: the simulator recommends no other strategy: " in said
+
+
 def test_a_pool_or_a_time_that_there_is_not_is_refused(fabric: Fabric) -> None:
     assert "nowhere" in fabric.shell.run("analytics", "nowhere").err
     assert "since" in fabric.shell.run("analytics", "--since", "yesterday").err

@@ -1,4 +1,4 @@
-"""The page of the architecture names what is there: every module of the four houses, and no other."""
+"""The page of the architecture names what is there: every module of the houses and of the simulator."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ HOUSES = (
     "producer/mcpweft",
     "workers/mcpweft_workers",
     "coordinator/mcpweft_coordinator",
+    "coordinator/mcpweft_simulator",
 )
 MOST_ON_THE_WAY = 9
 

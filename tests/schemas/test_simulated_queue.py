@@ -11,7 +11,7 @@ import altered
 import realredis
 from mcpweft_schemas.life import Class
 from mcpweft_schemas.wire import READS
-from simulation.queue import Queue, Request
+from mcpweft_simulator.queue import Queue, Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

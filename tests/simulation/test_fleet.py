@@ -6,9 +6,9 @@ import pytest
 
 from mcpweft_coordinator.strategy.round_robin import round_robin
 from mcpweft_schemas.share import Share
+from mcpweft_simulator.fleet import Fleet
+from mcpweft_simulator.server import Episode, Trouble, exactly, exponential, flapping
 from mcpweft_workers.breaker import Policy, State
-from simulation.fleet import Fleet
-from simulation.server import Episode, Trouble, exactly, exponential, flapping
 
 BREAKER = Policy(window=30.0, consecutive_failures=3, recovery=5.0, successes=1, probes=1)
 

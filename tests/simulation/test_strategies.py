@@ -13,7 +13,7 @@ from mcpweft_coordinator.strategy.adaptive import ARMS
 from mcpweft_coordinator.strategy.choice import STRATEGIES
 from mcpweft_coordinator.strategy.figures import Candidate, Figures
 from mcpweft_schemas.share import Share
-from simulation.fleet import Fleet
+from mcpweft_simulator.fleet import Fleet
 from simulation.workload import WORKLOADS, measure
 
 if TYPE_CHECKING:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simulation.fleet import Fleet
-from simulation.server import drifting, exactly, exponential, lognormal
+from mcpweft_simulator.fleet import Fleet
+from mcpweft_simulator.server import drifting, exactly, exponential, lognormal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mcpweft_coordinator.strategy.strategy import Strategy
-    from simulation.pool import Pool
+    from mcpweft_simulator.pool import Pool
 
 WARM_UP = 60.0
 """Seconds that are cut from the start of each run."""

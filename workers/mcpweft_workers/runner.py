@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from mcpweft_schemas.connect import StoreUnreachableError
 from mcpweft_schemas.errors import McpweftError
 from mcpweft_schemas.outcome import Code, Executed
-from mcpweft_schemas.spread import Spread
+from mcpweft_schemas.spread import LATEST, Spread
 from mcpweft_schemas.wire import PIECE, PROGRESS
 from mcpweft_workers import judgement
 from mcpweft_workers.backoff import Patience, jittered
@@ -56,8 +56,6 @@ HEAD_START = 0.1
 _CALL = b"tools/call"  # the one method there is
 _PROGRESS_TOKEN, _RESERVED = "progressToken", "io.modelcontextprotocol/"
 
-LATEST = 0.1
-"""What the latest answer's time weighs in the mean of them."""
 EARLY = 1000
 """Cancels of what is not here that are remembered, the newest ones."""
 

@@ -1,9 +1,11 @@
 """What the figures recommend: a rule a function, each with the figures that it stands on.
 
-A rule says nothing where one of its figures is not known. None says what another setting would have given:
-that is to be measured (`scripts/bench strategies` does, on simulated servers), and no matter of these.
+A rule says nothing where one of its figures is not known, and none works out what another setting would
+have given. Of strategies the simulator says it, where a rehearsal was asked for and its model holds; then
+that alone counts.
 
-Above stands `historian`. Plain functions of figures; this module must never ask anybody anything.
+Above stand `historian` and `rehearser`. Plain functions of figures; this module must never ask anybody
+anything.
 """
 
 from __future__ import annotations
@@ -14,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from mcpweft.analytics.figures import Advice, Recommendation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from mcpweft.analytics.figures import PoolAnalytics, Series
+    from mcpweft.analytics.figures import PoolAnalytics, Rehearsal, Series
     from mcpweft_schemas.life import Class
 
 FULL = 0.8
@@ -37,14 +39,19 @@ BLIND = {"round_robin"}
 """Strategies that do not look at how long a server takes."""
 
 
-def recommendations(pools: Sequence[PoolAnalytics]) -> tuple[Recommendation, ...]:
+def recommendations(
+    pools: Sequence[PoolAnalytics], rehearsals: Iterable[Rehearsal] = ()
+) -> tuple[Recommendation, ...]:
     """Return what the figures of all pools recommend, pool by pool."""
-    rules = (_starving, _attempt_timeout, _retry_budget, _strategy)
+    rules = (_starving, _attempt_timeout, _retry_budget)
+    believed = {each.pool: each for each in rehearsals if each.holds}
     found: list[Recommendation] = []
     for pool in pools:
         found += _more_servers(pool, pools)
         for rule in rules:
             found += rule(pool)
+        rehearsal = believed.get(pool.capability)
+        found += _strategy(pool) if rehearsal is None else _rehearsed(rehearsal)
     return tuple(found)
 
 
@@ -178,4 +185,26 @@ def _strategy(pool: PoolAnalytics) -> Iterator[Recommendation]:
         "does not look at that: try predictive or weighted_response_time.",
         key=f"strategy.pools.{pool.capability}",
         evidence={"strategy": pool.strategy, "service_mean_ms": times},
+    )  # fmt: skip
+
+
+def _rehearsed(told: Rehearsal) -> Iterator[Recommendation]:
+    """Say what the better strategy would have given; nothing where none was clearly better."""
+    runs = {run.strategy: run.p95 for run in told.runs}
+    if told.better is None or told.strategy is None:
+        return
+    present, other = runs[told.strategy], runs[told.better]
+    yield Recommendation(
+        advice=Advice.STRATEGY, pool=told.pool,
+        text=f"{told.better} would have given a p95 of {other.middle_ms:.0f} ms ({other.least_ms:.0f} to "
+        f"{other.most_ms:.0f}) by the simulator on the recorded load, where it gives {told.strategy} "
+        f"{present.middle_ms:.0f} and {told.measured_p95_ms:.0f} were measured.",
+        key=f"strategy.pools.{told.pool}",
+        evidence={
+            "strategy": told.strategy, "measured_p95_ms": told.measured_p95_ms,
+            "simulated_p95_ms": present.middle_ms, "rehearsed": told.better,
+            "rehearsed_p95_ms": other.middle_ms, "rehearsed_p95_least_ms": other.least_ms,
+            "rehearsed_p95_most_ms": other.most_ms, "seeds": told.seeds, "calls": told.calls,
+            "seconds": told.seconds, "recorded_s": told.recorded_s,
+        },
     )  # fmt: skip

@@ -138,6 +138,43 @@ class ServerUse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Arrivals:
+    """Requests that a pool accepted from one look at it to the next."""
+
+    seconds: float
+    accepted: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerLoad:
+    """A server of a pool, as far as its work can be rehearsed with it."""
+
+    server: str
+    workers: float
+    """Usable ones, on average over the looks."""
+    slots: float
+    """Calls that those could have under way at a time, on average."""
+    service_ms: float
+    """What it took for an answer, on average."""
+    service: tuple[int, ...]
+    """Its answers by the bucket of their time: how many empty ones come first, then the counts
+    (`mcpweft_schemas.spread`)."""
+    shared: bool
+    """Whether a worker of it serves other pools as well, now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What came to a pool, and who was there for it: all that another strategy is rehearsed with."""
+
+    arrivals: tuple[Arrivals, ...]
+    """Oldest first, without a gap."""
+    servers: tuple[ServerLoad, ...]
+    classes: Mapping[Class, int]
+    """Answers of each class."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoolAnalytics:
     """One pool."""
 
@@ -156,6 +193,8 @@ class PoolAnalytics:
     standing: Standing
     use: tuple[ServerUse, ...]
     timeline: tuple[Point, ...]
+    load: Load | None = None
+    """None where nobody asked for a rehearsal, or something that it needs was not measured."""
 
 
 class Trouble(StrEnum):
@@ -248,6 +287,52 @@ class Recommendation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """One figure of several runs."""
+
+    least_ms: float
+    middle_ms: float
+    most_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsed:
+    """What one strategy gives on the recorded load, by the simulator: times from acceptance to answer."""
+
+    strategy: str
+    p50: Range
+    p95: Range
+    p99: Range
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsal:
+    """What came of running a pool's recorded load under other strategies; one figure of it was measured."""
+
+    pool: str
+    strategy: str | None
+    """In force."""
+    measured_p95_ms: float | None
+    """From acceptance to answer: what the simulated one of the strategy in force is held against."""
+    holds: bool
+    """Whether the two agree, so that what the model says of the others can be believed."""
+    better: str | None
+    """The strategy that would have been better; None: none, or nobody knows."""
+    reason: str
+    """Why none is recommended; empty where one is."""
+    runs: tuple[Rehearsed, ...] = ()
+    """The strategy in force first; the others only where the model holds."""
+    seeds: int = 0
+    """Runs of each strategy."""
+    calls: int = 0
+    """Simulated, in all runs together."""
+    seconds: float = 0.0
+    """Of the recorded time, in each run."""
+    recorded_s: float = 0.0
+    """How much of it there was."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Analytics:
     """What was measured in a stretch of time."""
 
@@ -263,3 +348,5 @@ class Analytics:
     events_from_ms: int | None
     """From when on events are kept: what happened before it, if anything did, is not told. None: none are."""
     recommendations: tuple[Recommendation, ...]
+    rehearsals: tuple[Rehearsal, ...] = ()
+    """One for each pool, where that was asked for."""

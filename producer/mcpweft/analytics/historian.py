@@ -10,15 +10,17 @@ This module must never compute one itself.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mcpweft.analytics.advice import recommendations
 from mcpweft.analytics.failovers import breaker_moves, failovers, strategy_changes
 from mcpweft.analytics.figures import Analytics
+from mcpweft.analytics.load import load_of
 from mcpweft.analytics.slots import read_slot
 from mcpweft.analytics.summary import Span, answered_retries, summarise
 from mcpweft.refusal import unknown_capability
+from mcpweft_schemas.packing import unpack_map
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,6 +42,8 @@ class _Pool:
     name: str
     parts: Sequence[Part]
     strategy: str | None
+    shared: frozenset[str]
+    """Servers with a worker that serves other pools as well."""
 
 
 class Historian:
@@ -49,8 +53,8 @@ class Historian:
         """`command` lends the store for one command."""
         self._command = command
 
-    async def look(self, since_s: float, capability: str | None = None) -> Analytics:
-        """Return what was measured in so many seconds up to now, a week at most.
+    async def look(self, since_s: float, capability: str | None = None, *, loads: bool = False) -> Analytics:
+        """Return what was measured in so many seconds up to now, a week at most; `loads`: with each pool's.
 
         Raises UnknownCapabilityError.
         """
@@ -67,6 +71,11 @@ class Historian:
         pools = await asyncio.gather(*(self._pool(name, span) for name in chosen))
         events, events_from = await self._events(1000 * since)
         figures = tuple(summarise(pool.name, pool.parts, span, pool.strategy) for pool in pools)
+        if loads:
+            figures = tuple(
+                replace(one, load=load_of(pool.parts, span, pool.shared))
+                for one, pool in zip(figures, pools, strict=True)
+            )
         concerned = {server for pool in pools for part in pool.parts for server in _servers(part)}
         told = [event for event in events if _concerns(event, capability, concerned)]
         return Analytics(
@@ -87,7 +96,13 @@ class Historian:
             at += CHUNK * span.slot_s
         async with self._command() as store:
             status = await store.status(name)
-        return _Pool(name, parts, status.settings.get("strategy") if status else None)
+        if status is None:
+            return _Pool(name, parts, None, frozenset())
+        told = [unpack_map(info) for info in status.members.values()]
+        shared = frozenset(
+            str(info.get("server")) for info in told if len(info.get("capabilities") or ()) > 1
+        )
+        return _Pool(name, parts, status.settings.get("strategy"), shared)
 
     async def _events(self, since_ms: int) -> tuple[list[Event], int | None]:
         """Return the events since a moment, and from when on they are kept."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from mcpweft import Analytics
-    from mcpweft.analytics import Failover, Point, PoolAnalytics, Recommendation, Series
+    from mcpweft.analytics import Failover, Point, PoolAnalytics, Range, Recommendation, Rehearsal, Series
 
 _HEADS = (
     "pool", "server", "tool", "class", "answers", "per s", "failed", "retries", "wait p95", "p50", "p95",
@@ -41,6 +41,7 @@ def analytics(
     /,
     *,
     since: str = "1h",
+    rehearse: bool = False,
     json: Json = False,
     fabric: Fabric = FOUND,
 ) -> int:
@@ -52,13 +53,15 @@ def analytics(
         Whose; unset: every pool's.
     since
         How far back, such as 15m or 2d: in slots of 10 s up to an hour, of 10 min up to a week.
+    rehearse
+        Run the recorded load under other strategies in the simulator, some 10 s a pool: what do they give?
     json
         Print JSON.
     fabric
         Which fabric.
 
     """
-    found = run(_analytics(fabric, since, capability))
+    found = run(_analytics(fabric, since, capability, rehearse=rehearse))
     if json:
         answer.print_json(asdict(found))
         return Exit.OK
@@ -66,12 +69,12 @@ def analytics(
     return Exit.OK
 
 
-async def _analytics(fabric: Fabric, since: str, capability: str | None) -> Analytics:
+async def _analytics(fabric: Fabric, since: str, capability: str | None, *, rehearse: bool) -> Analytics:
     from mcpweft import Client  # once the command line is known to be right
 
     place = fabric.place()
     async with Client(place.url, namespace=place.namespace) as client:
-        return await client.analytics(since, capability)
+        return await client.analytics(since, capability, rehearse=rehearse)
 
 
 def show(found: Analytics, *, drawn: bool) -> None:
@@ -82,6 +85,7 @@ def show(found: Analytics, *, drawn: bool) -> None:
     rows = [_row(one) for pool in found.pools for one in (pool.total, *pool.series)]
     print_table(_HEADS, rows, empty="No pool is registered yet: start a worker, or `mcpweft up`.")
     _print_troubles(found.failovers)
+    _print_rehearsals(found.rehearsals)
     for line in _advice(found.recommendations):
         answer.print_line(line)
 
@@ -127,6 +131,23 @@ def _trouble(one: Failover) -> tuple[str, ...]:
     to = "?" if one.to is None else ", ".join(one.to)
     what = (when.isoformat(sep=" ", timespec="seconds")[:19], one.trouble.value, one.server, back)
     return (*what, str(one.moved), str(one.lost), to, one.cause)
+
+
+def _print_rehearsals(rehearsals: Sequence[Rehearsal]) -> None:
+    rows = [
+        (one.pool, run.strategy, *map(_range, (run.p50, run.p95, run.p99)))
+        for one in rehearsals
+        for run in one.runs
+    ]
+    if rows:
+        print_table(("pool", "simulated under", "p50", "p95", "p99"), rows, empty="")
+    for one in rehearsals:
+        if one.reason:
+            answer.print_line(f"{one.pool}: the simulator recommends no other strategy: {one.reason}.")
+
+
+def _range(one: Range) -> str:
+    return f"{one.middle_ms:.0f} ({one.least_ms:.0f} to {one.most_ms:.0f})"
 
 
 def _advice(found: Sequence[Recommendation]) -> Iterator[str]:

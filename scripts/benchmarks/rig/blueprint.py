@@ -14,16 +14,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from simulation.fleet import Fleet
+from mcpweft_simulator.fleet import Fleet
 from simulation.workload import WORKLOADS
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Sequence
 
-    from simulation.pool import Pool
-    from simulation.server import Server
-    from simulation.worker import Worker
+    from mcpweft_simulator.pool import Pool
+    from mcpweft_simulator.server import Server
+    from mcpweft_simulator.worker import Worker
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,12 +25,12 @@ sys.path[:0] = [str(_SCRIPTS), str(_SCRIPTS.parent / "tests")]
 
 from benchmarks.rig.blueprint import Blueprint, Labour  # noqa: E402  # servers get a bare environment
 from benchmarks.rig.server import reply  # noqa: E402  # as above
-from simulation.server import Server  # noqa: E402  # as above
+from mcpweft_simulator.server import Server  # noqa: E402  # as above
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from simulation.server import Answer
+    from mcpweft_simulator.server import Answer
 
 EVERY_S = 1.0  # as often as the simulated coordinator looks
 TOOL = {

@@ -10,11 +10,11 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from simulation.queue import Queue, Request
+from mcpweft_simulator.queue import Queue, Request
 
 if TYPE_CHECKING:
-    from simulation.clockwork import Clockwork
-    from simulation.worker import Worker
+    from mcpweft_simulator.clockwork import Clockwork
+    from mcpweft_simulator.worker import Worker
 
 
 @dataclass(slots=True)

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Iterator
 
-    from simulation.clockwork import Clockwork
+    from mcpweft_simulator.clockwork import Clockwork
 
+_NOTHING = 1e-9  # seconds of work that are none
 Work = "Callable[[random.Random, float], float]"
 """Draws the seconds of work of a call that starts at a moment."""
 
@@ -212,7 +213,8 @@ class Server:
     @property
     def _speed(self) -> float:
         """How fast each call goes on; 1 is full speed."""
-        assert self._cores is not None, "asked for by those that share only"
+        if self._cores is None:
+            return 1.0
         return min(1.0, self._cores * (1 - self._burn) / max(1, len(self._running)))
 
     def _advance(self) -> None:
@@ -234,8 +236,8 @@ class Server:
         if turn != self._turn:
             return
         self._advance()
-        ended = [call for call in self._running if call.left <= 1e-9]
-        self._running = [call for call in self._running if call.left > 1e-9]
+        ended = [call for call in self._running if call.left <= _NOTHING]
+        self._running = [call for call in self._running if call.left > _NOTHING]
         self._plan()
         for call in ended:
             self._finish(call)

@@ -1,8 +1,8 @@
 """One pool's queue in virtual time: what the scripts do with streams, here with deques.
 
 It follows docs/protocol.md as the scripts do, as far as order is concerned: which request goes to whom, and
-when. `test_queue.py` holds it against the scripts on the same scenarios. Above stands the simulated fleet.
-It knows no clock: `now` is an argument, in any unit.
+when; a test holds it against the scripts on the same scenarios. Above stands the simulated pool. It must
+never know a clock: `now` is an argument, in any unit.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from heapq import heappop, heappush
 WEIGHT = (8, 4, 2, 1)
 READS = 50
 LOOK = 64
+CLASSES = len(WEIGHT)
 
 
 @dataclass(slots=True, eq=False)
@@ -132,19 +133,20 @@ class Queue:
     def _new(self, taken: Taken, slots: int, now: float, holding: tuple[float, int]) -> bool:
         """Deficit round robin over the classes, as fetch.lua does it; return whether something is left."""
         reads, dry = 0, 0
-        empty = [False] * 4
+        empty = [False] * CLASSES
         turn = list(self._turn)
-        for which in range(4):
+        for which in range(CLASSES):
             if not len(self.classes[which]) + self._leased[which]:
                 empty[which] = True
                 turn[which] = 0
                 dry += 1
         at = self._at
-        while len(taken.requests) < slots and reads < READS and dry < 4:
+        while len(taken.requests) < slots and reads < READS and dry < CLASSES:
             if not empty[at]:
                 if turn[at] <= 0:
                     turn[at] = WEIGHT[at]
-                want = min(slots - len(taken.requests), READS if dry == 3 else turn[at], READS - reads)
+                most = turn[at] if dry < CLASSES - 1 else READS
+                want = min(slots - len(taken.requests), most, READS - reads)
                 got = self._read(taken, at, want, now, holding)
                 reads += got
                 if got < want:
@@ -153,10 +155,10 @@ class Queue:
                 else:
                     turn[at] = max(0, turn[at] - got)
             if turn[at] <= 0:
-                at = (at + 1) % 4
+                at = (at + 1) % CLASSES
         if reads:
             self._at, self._turn = at, turn
-        return dry < 4 and self.waiting > 0
+        return dry < CLASSES and self.waiting > 0
 
     def _read(self, taken: Taken, which: int, want: int, now: float, holding: tuple[float, int]) -> int:
         line = self.classes[which]

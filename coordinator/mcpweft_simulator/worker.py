@@ -1,7 +1,7 @@
 """A simulated worker: bound to one server, it pulls as the real one does, with the real breaker and slots.
 
 Above stands the fleet. Below: the clockwork, the pools' queues, the server; `Breaker`, `Slots.divide` and
-`Share` are the product's own. Times are seconds.
+`Share` are the product's own. It must never know why it holds back. Times are seconds.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING
 
 from mcpweft_coordinator.strategy.figures import Candidate
 from mcpweft_schemas.share import EVEN, Share
+from mcpweft_schemas.spread import LATEST
+from mcpweft_simulator.server import Answer
 from mcpweft_workers.breaker import Breaker, Outcome, Policy
-from mcpweft_workers.runner import LATEST
 from mcpweft_workers.slots import Slots
-from simulation.server import Answer
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Sequence
 
+    from mcpweft_simulator.clockwork import Clockwork
+    from mcpweft_simulator.pool import Pool
+    from mcpweft_simulator.queue import Request
+    from mcpweft_simulator.server import Call, Server
     from mcpweft_workers.breaker import Permit
-    from simulation.clockwork import Clockwork
-    from simulation.pool import Pool
-    from simulation.queue import Request
-    from simulation.server import Call, Server
 
 BACKOFF = 1.0
 APART = 0.005
@@ -44,7 +44,6 @@ class Worker:
         rng: random.Random,
         breaker: Policy | None = None,
         attempt_timeout: float | None = None,
-        overhead: float = 0.0,
     ) -> None:
         self.name = name
         self.server = server
@@ -56,10 +55,11 @@ class Worker:
         self.shares: dict[str, Share] = {}
         self.alive = False
         self.leaving = False
+        self.overhead = 0.0
+        """Seconds for which each call keeps its slot after the server's answer."""
         self._clock = clock
         self._rng = rng
         self._timeout = attempt_timeout
-        self._overhead = overhead
         self._slots = Slots(concurrency, dict.fromkeys(self.pools, 1.0), self._room)
         self._pulling = set(self.pools)  # those whose fetcher asks for slots; the others wait for work
         self._look_at = dict.fromkeys(self.pools, float("inf"))
@@ -204,14 +204,15 @@ class Worker:
 
     def _start(self, pool: Pool, request: Request) -> None:
         permit = self.breaker.acquire(self._clock.now)
-        assert permit is not None, "no more is fetched than there is room for"
+        if permit is None:
+            raise RuntimeError("more was fetched than there is room for")
         began = self._clock.now
         self.of_pool[pool.name] += 1
 
         def done(answer: Answer) -> None:
             took = self._clock.now - began
-            if self._overhead:
-                self._clock.after(self._overhead, self._ends, pool, request, permit, took, answer)
+            if self.overhead:
+                self._clock.after(self.overhead, self._ends, pool, request, permit, took, answer)
             else:
                 self._ends(pool, request, permit, took, answer)
 

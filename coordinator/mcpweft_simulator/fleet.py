@@ -7,7 +7,8 @@
     fleet.coordinate([pool], round_robin)
     fleet.run(until=600)
 
-The same seed gives the same run. Above stand the tests and `scripts/bench strategies`. Times are seconds.
+The same seed gives the same run. Above stand the rehearsal, `scripts/bench strategies` and the tests. It must
+never know what a run is for. Times are seconds.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from mcpweft_coordinator.observation import SPAN
 from mcpweft_coordinator.strategy.figures import Figures
-from simulation.clockwork import Clockwork
-from simulation.pool import Pool
-from simulation.queue import Request
-from simulation.server import Server
-from simulation.worker import Worker
+from mcpweft_simulator.clockwork import Clockwork
+from mcpweft_simulator.pool import Pool
+from mcpweft_simulator.queue import Request
+from mcpweft_simulator.server import Server
+from mcpweft_simulator.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from mcpweft_coordinator.strategy.strategy import Strategy
 
@@ -51,7 +52,7 @@ class Fleet:
     def rng(self) -> random.Random:
         """Return chance of its own for one part: what one part draws changes nothing for another."""
         self._streams += 1
-        return random.Random(f"{self._seed}.{self._streams}")
+        return random.Random(f"{self._seed}.{self._streams}")  # noqa: S311  # it is to be repeatable
 
     def pool(self, name: str) -> Pool:
         """Make a pool."""
@@ -68,8 +69,9 @@ class Fleet:
         """Make a worker that joins at a moment; options as for `Worker`."""
         worker = Worker(
             name, server, pools, concurrency=concurrency, clock=self.clock, rng=self.rng(),
-            overhead=self._overhead, **options,
+            **options,
         )  # fmt: skip
+        worker.overhead = self._overhead
         self.workers.append(worker)
         self.clock.at(at, worker.join)
         return worker
@@ -108,6 +110,25 @@ class Fleet:
         def following() -> None:
             per_second = rate(self.clock.now)
             self.clock.after(rng.expovariate(per_second) if per_second > 0 else 1.0, arrive)
+
+        following()
+
+    def requests(
+        self, pool: Pool, moments: Iterator[float], *, klass: Callable[[random.Random], int], timeout: float
+    ) -> None:
+        """Let requests arrive at given moments, which only grow."""
+        rng = self.rng()
+
+        def arrive() -> None:
+            now = self.clock.now
+            self._number += 1
+            pool.accept(Request(self._number, now, klass(rng), deadline=now + timeout))
+            following()
+
+        def following() -> None:
+            when = next(moments, None)
+            if when is not None:
+                self.clock.at(when, arrive)
 
         following()
 
