@@ -105,6 +105,7 @@ class Crew:
         self._children: dict[str, Child] = {}
         self._stopping: set[str] = set()
         self._outdated: set[str] = set()  # those that run by an earlier configuration
+        self._served: set[str] = set()  # those that could take work at some time
         self._busy_at = means.clock()
         self._failures = 0
         self._pause_until = 0.0
@@ -123,12 +124,13 @@ class Crew:
     def tend(self) -> None:
         """Start and stop workers as the last look asks for."""
         now = self._means.clock()
+        self._served |= self._staying & self.seen.ready
         if self.server.scaled:
             self.asleep = self.part == 0
         elif self.seen.backlog:
             self._busy_at = now
             self.asleep = False
-        elif not self.asleep and self._state()[0] is CrewState.STARTING:
+        elif not self.asleep and self._staying and not self._staying & self._served:
             self._busy_at = now  # a server may take longer to start than it may be idle
         elif self._idle_for(now):
             self.asleep = True
@@ -218,8 +220,8 @@ class Crew:
         child.close()
         asked = worker in self._stopping or self.asleep or not self.allowed
         del self._children[worker]
-        self._stopping.discard(worker)
-        self._outdated.discard(worker)
+        for some in (self._stopping, self._outdated, self._served):
+            some.discard(worker)
         if not asked:
             if self._means.clock() - began >= _STEADY_S:
                 self._failures = 0

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import json
 import logging
 from http import HTTPStatus
@@ -52,13 +53,14 @@ if TYPE_CHECKING:
     from mcpweft_schemas.sweeper import Sweeper
 
 LOG = logging.getLogger("mcpweft.coordinator")
-_REQUEST_S = 5.0  # that a request may take to arrive
-_PAGE_S = 30.0  # that a page may take to be put together and sent
+_REQUEST_S = 5.0  # that a request may take to arrive, and an answer to be taken
+_PAGE_S = 30.0  # that a page may take to be put together, those before it as well
 _FOLLOWERS = 32  # readers of events at a time: each has a connection to the store
 _TEXT = "text/plain; charset=utf-8"
 _JSON = "application/json"
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
-_EVENTS = "/v1/events"
+_ROOM, _EVENTS = "/v1/", "/v1/events"
+_LOCAL = {"localhost", "127.0.0.1", "::1"}
 _PAGES = ("/v1/status", "/v1/analytics")
 _KNOWN = f"/healthz, /readyz, /metrics, /v1/scaling, {', '.join(_PAGES)} or {_EVENTS}\n"
 
@@ -169,21 +171,26 @@ class Endpoint:
         self._registry = CollectorRegistry()
         self._registry.register(gauges)
         self._serving: set[asyncio.Task[None]] = set()
-        self._followers = 0
+        self._sending: set[asyncio.Task[None]] = set()  # readings of events, until they have let go of all
+        self._is_local = False  # whether only this host can reach it
 
     async def run(self) -> None:
         """Answer until cancelled. Raises OSError where the port is taken."""
         server = await asyncio.start_server(self._accept, self._host, self.port)
-        self.port = server.sockets[0].getsockname()[1]
+        host, self.port = server.sockets[0].getsockname()[:2]
+        self._is_local = ipaddress.ip_address(host).is_loopback
         LOG.info("listening", extra={"fields": {"host": self._host, "port": self.port}})
         self.listening.set()
         try:
-            await server.serve_forever()
+            await (
+                asyncio.Event().wait()
+            )  # serve_forever would wait for readers of events when it is cancelled
         finally:
             server.close()
             for task in self._serving:
                 task.cancel()
             await asyncio.gather(*self._serving, return_exceptions=True)
+            await asyncio.gather(*self._sending, return_exceptions=True)
             self._pages.close()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -193,21 +200,27 @@ class Endpoint:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            with contextlib.suppress(
-                TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError
-            ):
-                async with asyncio.timeout(_REQUEST_S):
-                    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-                method, _, rest = head.partition(" ")
-                target = urlsplit(rest.split(" ")[0])
-                query = dict(parse_qsl(target.query, keep_blank_values=True))
-                if method == "GET" and target.path == _EVENTS:
-                    await self._follow(reader, writer, head, query)
-                    return
-                async with asyncio.timeout(_PAGE_S):
-                    status, kind, body = await self._answer(method, target.path, query)
-                    writer.write(_head(status, kind, f"Content-Length: {len(body)}") + body)
-                    await writer.drain()
+            async with asyncio.timeout(_REQUEST_S):
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            method, _, rest = head.partition(" ")
+            try:
+                target, host = urlsplit(rest.split(" ")[0]), _host(head)
+            except ValueError:
+                await _reply(writer, HTTPStatus.BAD_REQUEST, _TEXT, b"no request\n")
+                return
+            query = dict(parse_qsl(target.query, keep_blank_values=True))
+            if target.path.startswith(_ROOM) and self._is_local and host not in _LOCAL:
+                # Somebody else's page, which a browser here was led to take for its own.
+                await _reply(writer, HTTPStatus.FORBIDDEN, _TEXT, b"ask for localhost\n")
+            elif method == "GET" and target.path == _EVENTS:
+                await self._follow(reader, writer, head, query)
+            else:
+                await _reply(writer, *await self._answer(method, target.path, query))
+        except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            writer.transport.abort()
+        except asyncio.CancelledError:
+            writer.transport.abort()
+            raise
         finally:
             writer.close()
 
@@ -215,8 +228,7 @@ class Endpoint:
         if method not in {"GET", "HEAD"}:
             return HTTPStatus.METHOD_NOT_ALLOWED, _TEXT, b"GET only\n"
         if path in _PAGES:
-            status, body = await self._pages.read(path, query)
-            return status, _JSON, body
+            return await self._page(path, query)
         found: dict[str, Callable[[], tuple[int, str, bytes]]] = {
             "/healthz": lambda: (HTTPStatus.OK, _TEXT, b"ok\n"),
             "/readyz": self._readiness,
@@ -224,6 +236,17 @@ class Endpoint:
             "/v1/scaling": lambda: (HTTPStatus.OK, _JSON, json.dumps(shown(self._wanted())).encode()),
         }
         return found[path]() if path in found else (HTTPStatus.NOT_FOUND, _TEXT, _KNOWN.encode())
+
+    async def _page(self, path: str, query: Mapping[str, str]) -> tuple[int, str, bytes]:
+        try:
+            async with asyncio.timeout(_PAGE_S):
+                status, body = await self._pages.read(path, query)
+        except TimeoutError:
+            return HTTPStatus.SERVICE_UNAVAILABLE, _JSON, _error("TIMEOUT", "others are asking too")
+        except Exception:
+            LOG.exception("a page broke", extra={"fields": {"path": path}})
+            return HTTPStatus.INTERNAL_SERVER_ERROR, _JSON, _error("INTERNAL", "see the log")
+        return status, _JSON, body
 
     def _readiness(self) -> tuple[int, str, bytes]:
         if self._connected():
@@ -234,23 +257,24 @@ class Endpoint:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: str, query: dict[str, str]
     ) -> None:
         """Send events until either side ends it; a reader that comes back says behind which it goes on."""
-        if self._followers >= _FOLLOWERS:
-            writer.write(
-                _head(HTTPStatus.SERVICE_UNAVAILABLE, _TEXT, "Retry-After: 10") + b"too many readers\n"
-            )
+        if len(self._sending) >= _FOLLOWERS:
+            body = _error("TOO_MANY_READERS", f"{_FOLLOWERS} read already")
+            await _reply(writer, HTTPStatus.SERVICE_UNAVAILABLE, _JSON, body)
             return
         if last := _header(head, "last-event-id"):
             query["since"] = last
-        self._followers += 1
         sending = asyncio.create_task(self._send(writer, query))
         gone = asyncio.create_task(_until_closed(reader))
+        self._sending.add(sending)
+        sending.add_done_callback(self._sending.discard)
         try:
             await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._followers -= 1
-            for task in (sending, gone):
-                task.cancel()
-            await asyncio.gather(sending, gone, return_exceptions=True)
+            sending.cancel()
+            gone.cancel()
+            await asyncio.wait({sending, gone})  # cancelled meanwhile, it leaves them to end by themselves
+        if not sending.cancelled() and (error := sending.exception()) and not isinstance(error, OSError):
+            LOG.warning("a reading of events broke", extra={"fields": {"error": repr(error)}})
 
     async def _send(self, writer: asyncio.StreamWriter, query: Mapping[str, str]) -> None:
         head = _head(HTTPStatus.OK, "text/event-stream", "Cache-Control: no-store")
@@ -259,11 +283,22 @@ class Endpoint:
                 async for event in events:
                     writer.write(head + event)
                     head = b""
-                    await writer.drain()
+                    async with asyncio.timeout(_REQUEST_S):  # who does not read must not keep the place
+                        await writer.drain()
         except McpweftError as error:
-            if head:
-                status, body = self._pages.refusal(error)
-                writer.write(_head(status, _JSON, f"Content-Length: {len(body)}") + body)
+            if not head:
+                raise
+            await _reply(writer, *self._refusal(error))
+
+    def _refusal(self, error: McpweftError) -> tuple[int, str, bytes]:
+        status, body = self._pages.refusal(error)
+        return status, _JSON, body
+
+
+async def _reply(writer: asyncio.StreamWriter, status: int, kind: str, body: bytes) -> None:
+    writer.write(_head(status, kind, f"Content-Length: {len(body)}") + body)
+    async with asyncio.timeout(_REQUEST_S):
+        await writer.drain()
 
 
 async def _until_closed(reader: asyncio.StreamReader) -> None:
@@ -275,6 +310,15 @@ async def _until_closed(reader: asyncio.StreamReader) -> None:
 def _head(status: int, kind: str, more: str) -> bytes:
     lines = [f"HTTP/1.1 {int(status)} {HTTPStatus(status).phrase}", f"Content-Type: {kind}", more]
     return "\r\n".join([*lines, "Connection: close", "", ""]).encode()
+
+
+def _error(code: str, what: str) -> bytes:
+    return json.dumps({"code": code, "error": what}).encode()
+
+
+def _host(head: str) -> str:
+    """Return the host that was asked for, without its port; `localhost` where none was named."""
+    return urlsplit(f"//{_header(head, 'host') or 'localhost'}").hostname or ""
 
 
 def _header(head: str, name: str) -> str:

@@ -26,7 +26,6 @@ analytics. It must never ask anybody anything. Times are seconds where a name do
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -72,11 +71,11 @@ class _Run:
     calls: int
 
 
-def rehearse(pool: PoolAnalytics, *, changed: bool = False) -> Rehearsal:
-    """Return what others would have given; `changed`: the strategy was another one for part of the time."""
+def rehearse(pool: PoolAnalytics, *, doubt: str = "") -> Rehearsal:
+    """Return what others would have given; `doubt`: why the load may be another strategy's, if it may."""
     load, measured, present = pool.load, pool.total.response.p95_ms, pool.strategy
     taken = excerpt(load.arrivals, sum(map(_workers, load.servers))) if load else None
-    refused = next(_objections(pool, taken, changed=changed), "")
+    refused = next(_objections(pool, taken, doubt=doubt), "")
     if refused or load is None or taken is None or measured is None or present is None:
         return Rehearsal(
             pool=pool.capability, strategy=present, measured_p95_ms=measured, holds=False, better=None,
@@ -100,15 +99,15 @@ def rehearse(pool: PoolAnalytics, *, changed: bool = False) -> Rehearsal:
     )  # fmt: skip
 
 
-def _objections(pool: PoolAnalytics, taken: Excerpt | None, *, changed: bool) -> Iterator[str]:
+def _objections(pool: PoolAnalytics, taken: Excerpt | None, *, doubt: str) -> Iterator[str]:
     """Yield why a pool cannot be rehearsed."""
     load, total = pool.load, pool.total
     if pool.strategy is None:
         yield "by which strategy the work is divided is not known"
     elif pool.strategy not in STRATEGIES:
         yield f"{pool.strategy} goes by more than a recorded load holds"
-    if changed:
-        yield "the strategy changed within that time"
+    if doubt:
+        yield doubt
     if load is None or total.response.p95_ms is None:
         yield "not all that a rehearsal needs was measured"
     if total.answered < ENOUGH:
@@ -191,10 +190,10 @@ def _run(load: Load, taken: Excerpt, strategy: str, seed: int) -> _Run:
     fleet.run(end)
     _finish(fleet, pool, end + TIMEOUT)
     times = pool.ledger.times(taken.lead.seconds, end)
+    late = sum(not each.ok and each.accepted >= taken.lead.seconds for each in pool.ledger.ended)
+    times += [TIMEOUT] * late  # whose time ran out waited for all of it
     last = len(times) - 1
-    p50, p95, p99 = (
-        1000 * times[min(last, int(part * len(times)))] if times else math.inf for part in (0.5, 0.95, 0.99)
-    )
+    p50, p95, p99 = (1000 * times[min(last, int(part * len(times)))] for part in (0.5, 0.95, 0.99))
     return _Run((p50, p95, p99), pool.ledger.accepted)
 
 

@@ -33,7 +33,7 @@ _log = logging.getLogger("mcpweft")
 
 START = "0-0"
 PAGE = 200
-PLACE = re.compile(r"\d+-\d+")
+PLACE = re.compile(r"[0-9]{1,19}-[0-9]{1,19}")
 """An event's id: its place on the stream."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
 
@@ -63,10 +63,16 @@ class Follower:
         self._command = command
         self._check = check
         self._waiter: Waiter | None = None
+        self._begun: tuple[str, bool] | None = None  # what to read behind, and whether it is an entry's own
+
+    async def begin(self, since: Duration | None, *, follow: bool) -> str:
+        """Find where to begin, and return it: the place to read behind. Raises as the store does."""
+        self._begun = await self._begin(since, follow=follow)
+        return self._begun[0]
 
     async def run(self, since: Duration | None, *, follow: bool) -> AsyncGenerator[Event]:
         """Yield events, oldest first: those kept, and with `follow` each that comes, until closed."""
-        position, marked = await self._begin(since, follow=follow)
+        position, marked = self._begun or await self._begin(since, follow=follow)
         try:
             while True:
                 page = await (self._patiently(position) if follow else self._page(position))

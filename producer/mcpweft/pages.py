@@ -8,8 +8,8 @@ A status or analytics is read in a thread of its own, one at a time: putting a w
 and who has the port may have to keep a lease meanwhile. An event carries its id, so a reader that comes back
 with `Last-Event-ID` goes on behind it.
 
-Above stand the command line, and the coordinator's port, which loads this by name. Below is the client. This
-module must never change anything.
+Above stand the command line, and the coordinator's port, which loads this by name. Below are the client and
+the follower. This module must never change anything.
 """
 
 from __future__ import annotations
@@ -17,13 +17,17 @@ from __future__ import annotations
 import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from mcpweft.client import Client
-from mcpweft.follower import PLACE
+from mcpweft.follower import PLACE, Follower
 from mcpweft.terms import span
+from mcpweft_schemas.config import Config
+from mcpweft_schemas.connect import Link
 from mcpweft_schemas.errors import CallerError, InvalidArgumentsError, McpweftError, UnknownCapabilityError
+from mcpweft_schemas.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -34,6 +38,8 @@ if TYPE_CHECKING:
 STATUS, ANALYTICS, EVENTS = "/v1/status", "/v1/analytics", "/v1/events"
 _KNOWN = {STATUS: {"capability"}, ANALYTICS: {"capability", "since"}, EVENTS: {"since"}}
 _OK, _BAD_REQUEST, _NOT_FOUND, _UNAVAILABLE = 200, 400, 404, 503
+LONGEST_S = 20.0
+"""Seconds that a page may take to be put together."""
 _QUIET_S = 15.0  # after which a reader of events is told that there were none: proxies cut what is silent
 
 
@@ -81,24 +87,31 @@ class Pages:
         return status, _json({"code": error.code, "error": str(error)})
 
     async def _read(self, path: str, query: Mapping[str, str]) -> tuple[int, bytes]:
+        # With a configuration of its own it looks for none where the process happens to stand.
+        client = Client(self._url, namespace=self._namespace, config=Config.model_validate({}))
         try:
             check(path, query)
-            async with self._client() as client:
+            async with asyncio.timeout(LONGEST_S), client:
                 return _OK, _json(await _found(client, path, query))
         except McpweftError as error:
             return self.refusal(error)
+        except TimeoutError:
+            return _UNAVAILABLE, _json({"code": "TIMEOUT", "error": f"not put together in {LONGEST_S:g} s"})
 
     async def events(self, query: Mapping[str, str]) -> AsyncGenerator[bytes]:
-        """Yield server-sent events for ever, first how soon to come back after a cut.
+        """Yield server-sent events for ever; first the place behind which they are, and when to come back.
 
-        Raises before that: InvalidArgumentsError or InvalidConfigError for what cannot be asked for, and what
-        opening a client raises.
+        Raises before that: InvalidArgumentsError or InvalidConfigError for what cannot be asked for, and
+        StoreUnreachableError.
         """
         check(EVENTS, query)
-        async with self._client() as client:
-            following = client.events(query.get("since"), follow=True)
-            yield b"retry: 1000\n\n"
-            try:
+        async with Link.to(self._url) as link:
+            store = Store(link, self._namespace)
+            follower = Follower(store, lambda: nullcontext(store), lambda: None)
+            since = query.get("since")
+            place = await follower.begin(since, follow=True)
+            yield f"retry: 1000\nid: {place}\n\n".encode()
+            async with aclosing(follower.run(since, follow=True)) as following:
                 while True:
                     coming = asyncio.ensure_future(anext(following))
                     try:
@@ -108,11 +121,6 @@ class Pages:
                         coming.cancel()
                         await asyncio.gather(coming, return_exceptions=True)
                     yield _sent(coming.result())
-            finally:
-                await following.aclose()
-
-    def _client(self) -> Client:
-        return Client(self._url, namespace=self._namespace)
 
 
 async def _found(client: Client, path: str, query: Mapping[str, str]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def seconds(value: object) -> float:
 
     """
     if isinstance(value, str):
-        return _read(value)
+        value = _read(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"Write {FORM}")  # noqa: TRY004  # pydantic names the key of a ValueError
     if not math.isfinite(value) or value < 0:

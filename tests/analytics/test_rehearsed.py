@@ -157,7 +157,7 @@ async def test_the_caller_s_loop_goes_on_while_it_is_rehearsed(
     await bench.store.declare(POOL, "1")
     began, free = threading.Event(), threading.Event()
 
-    def rehearse(pool: PoolAnalytics, *, changed: bool = False) -> Rehearsal:
+    def rehearse(pool: PoolAnalytics, *, doubt: str = "") -> Rehearsal:
         began.set()
         assert free.wait(5)
         return Rehearsal(

@@ -17,6 +17,7 @@ import pytest
 from launching import PLAIN, POOL, Launchers, Running, config_of
 from mcpweft_coordinator.launcher import worker_argv, worker_environment
 from mcpweft_coordinator.view import CrewState
+from mcpweft_schemas.event import Event, Kind
 from mcpweft_schemas.life import State
 from mcpweft_schemas.outcome import Code, Executed
 from waiting import until
@@ -156,10 +157,17 @@ async def test_idle_workers_are_stopped_and_come_back_with_the_next_request(
     await until(lambda: _is(pool, request_id, State.DONE), within=15)
 
 
-async def test_a_worker_that_starts_is_not_idle(pool: Pool, launchers: Launchers) -> None:
-    running = launchers.start(config_of({"idle_stop": "10ms"}))  # far less than a process takes to start
-    await until(lambda: running.view.state is CrewState.UP, within=15)
-    await until(lambda: running.view.state is CrewState.ASLEEP and not running.pids, within=15)
+async def test_a_server_that_takes_longer_to_start_than_it_may_be_idle_is_let_begin(
+    pool: Pool, launchers: Launchers
+) -> None:
+    told: list[Event] = []
+    launchers.start(config_of({"idle_stop": "1s"}), mode="slow", tell=told.append)
+
+    def exited() -> list[Event]:
+        return [event for event in told if event.kind is Kind.WORKER_EXITED]
+
+    (ended,) = await until(exited, within=20)
+    assert (ended.data["asked"], ended.data["last"]) == (True, "ready"), "it was ready before it was stopped"
 
 
 # -- exclusive servers -------------------------------------------------------------------------------------

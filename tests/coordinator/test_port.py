@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import random
+import re
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -48,7 +49,7 @@ async def coordinating(store: Store) -> AsyncGenerator[int]:
 
 async def get(port: int, path: str) -> tuple[int, Any]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
     writer.close()
     return int(head.split()[1]), json.loads(body)
@@ -96,7 +97,7 @@ async def ears(port: int) -> AsyncGenerator[Ears]:
 
     async def listen(query: str = "", header: str = "") -> Ear:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(f"GET /v1/events{query} HTTP/1.1\r\nHost: x\r\n{header}\r\n".encode())
+        writer.write(f"GET /v1/events{query} HTTP/1.1\r\nHost: localhost\r\n{header}\r\n".encode())
         made.append(Ear(reader, writer))
         return made[-1]
 
@@ -140,6 +141,8 @@ async def test_the_port_has_the_analytics_of_a_stretch_of_time(pool: Pool, port:
         ("/v1/analytics?since=soon", 400, "INVALID_CONFIG", "since"),
         ("/v1/analytics?sinse=1h", 400, "INVALID_ARGUMENTS", "since"),
         ("/v1/events?since=soon", 400, "INVALID_CONFIG", "since"),
+        ("/v1/events?since=" + 400 * "9", 400, "INVALID_CONFIG", "since"),
+        ("/v1/events?since=" + 30 * "9" + "-1", 400, "INVALID_CONFIG", "since"),
         ("/v1/events?kind=gap", 400, "INVALID_ARGUMENTS", "since"),
     ],
 )
@@ -157,7 +160,7 @@ async def test_events_come_as_they_happen_and_a_reader_that_comes_back_misses_no
     await tell(pool.store, "before")
     ear = await ears("?since=1h")
     assert "text/event-stream" in await ear.head()
-    assert await ear.message() == "retry: 1000\n\n"
+    assert re.fullmatch(r"retry: 1000\nid: \d+-0\n\n", await ear.message())
     assert (await ear.event(Kind.WORKER_LEFT))["reason"] == "before"
     await tell(pool.store, "one")
     one = await ear.event(Kind.WORKER_LEFT)
@@ -182,6 +185,49 @@ async def test_readers_of_events_are_bounded_and_one_that_goes_makes_room(ears: 
     await until(room)
 
 
+async def test_a_reader_that_heard_nothing_yet_misses_nothing_either(pool: Pool, ears: Ears) -> None:
+    await tell(pool.store, "before")
+    ear = await ears()
+    await ear.head()
+    place = (await ear.message()).rstrip().rpartition("id: ")[2]
+    await ear.close()
+    await tell(pool.store, "one")
+    again = await ears(header=f"Last-Event-ID: {place}\r\n")
+    await again.head()
+    assert (await again.event(Kind.WORKER_LEFT))["reason"] == "one"
+
+
+async def test_a_coordinator_ends_while_somebody_reads_its_events(pool: Pool) -> None:
+    async with asyncio.timeout(10):
+        async with coordinating(pool.store) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET /v1/events HTTP/1.1\r\n\r\n")
+            await reader.readuntil(b"retry")
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "request_line", ["GET //[ HTTP/1.1", "GET", "", "GET /v1/status HTTP/1.1\r\nHost: [", "\x00\xff"]
+)
+async def test_what_is_no_request_is_refused_and_harms_nobody(
+    port: int, request_line: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"{request_line}\r\n\r\n".encode("latin-1"))
+    assert (await reader.read()).split()[1] in {b"400", b"404", b"405"}
+    writer.close()
+    assert (await get(port, "/v1/status"))[0] == 200
+    assert not [record for record in caplog.records if record.name == "asyncio"]
+
+
+async def test_a_page_of_somebody_else_s_in_a_browser_here_is_told_nothing(port: int) -> None:
+    for name, status in (("evil.example", 403), ("localhost:80", 200), ("[::1]:80", 200), ("127.0.0.1", 200)):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"GET /v1/status HTTP/1.1\r\nhost: {name}\r\n\r\n".encode())
+        assert int((await reader.read()).split()[1]) == status
+        writer.close()
+
+
 async def test_a_store_that_is_away_is_said_to_be_and_the_port_goes_on(pool: Pool) -> None:
     async with (
         Proxy(pool.store.link.url) as way,
@@ -192,5 +238,6 @@ async def test_a_store_that_is_away_is_said_to_be_and_the_port_goes_on(pool: Poo
         await way.shut()
         status, said = await get(port, "/v1/status")
         assert (status, said["code"]) == (503, "CONNECTION_FAILED")
+        assert (await get(port, "/v1/events"))[1]["code"] == "CONNECTION_FAILED"
         await way.reopen()
         assert (await get(port, "/v1/status"))[0] == 200

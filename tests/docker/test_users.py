@@ -35,7 +35,7 @@ PLAIN = {
     | {"client|unblock", "hsetnx", "hkeys", "hgetall", "hmget", "set", "zadd", "xread", "bzpopmin"},
     "coordinator": CONNECTION
     | ARQ
-    | {"hsetnx", "hkeys", "hgetall", "hmget", "lrange", "info", "dbsize", "expire", "incrby"},
+    | {"hsetnx", "hkeys", "hgetall", "hmget", "lrange", "info", "dbsize", "expire", "incrby", "xread"},
 }
 """Commands that a role sends itself: the client library's, those of `Store`, arq's."""
 

@@ -190,4 +190,4 @@ def test_nothing_is_said_where_a_figure_is_missing_or_the_model_is_not_this_flee
         told = rehearse(given)
         assert (told.holds, told.better, told.runs, told.calls) == (False, None, (), 0)
         assert reason in told.reason
-    assert "the strategy changed" in rehearse(pool(), changed=True).reason
+    assert rehearse(pool(), doubt="the strategy changed").reason == "the strategy changed"

@@ -179,11 +179,10 @@ class Heartbeat:
     ) -> bool:
         try:
             beaten = await store.beat(capability, reader, usable_ms, load, home=home)
-        except McpweftError as error:
-            event(logging.DEBUG, "beat without an answer", pool=capability, error=str(error))
-            return False
-        except Exception as error:  # noqa: BLE001  # the store's own fault; a worker that stops beating is dead
-            event(logging.ERROR, "beat failed", pool=capability, error=str(error))
+        except Exception as error:  # noqa: BLE001  # even the store's own fault: who stops beating is dead
+            level = logging.DEBUG if isinstance(error, McpweftError) else logging.ERROR
+            event(level, "beat without an answer", pool=capability, error=str(error))
+            self.told[capability] = False
             return False
         known = beaten.word not in {Word.WIPED, Word.UNKNOWN}
         self.told[capability] = known and usable_ms > 0

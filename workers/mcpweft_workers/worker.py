@@ -388,6 +388,8 @@ class Worker:
             task.cancel()
             hurry.cancel()
             await asyncio.wait((task, hurry))
+        if not task.cancelled() and (error := task.exception()):
+            event(logging.ERROR, "ending broke", error=repr(error))
 
     def _last_words(self) -> float:
         return IN_A_HURRY if self._hurry.is_set() else LAST_WORDS

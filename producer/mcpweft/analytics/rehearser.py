@@ -24,22 +24,27 @@ _HOME = "mcpweft_simulator.rehearsal"
 
 
 class _Rehearse(Protocol):
-    def __call__(self, pool: PoolAnalytics, *, changed: bool = False) -> Rehearsal: ...
+    def __call__(self, pool: PoolAnalytics, *, doubt: str = "") -> Rehearsal: ...
 
 
 async def rehearsed(found: Analytics) -> Analytics:
     """Return the analytics with a rehearsal of each pool, and the recommendations that follow from it."""
-    done = [await asyncio.to_thread(_run, pool, changed=_changed(pool, found)) for pool in found.pools]
+    done = [await asyncio.to_thread(_run, pool, doubt=_doubt(pool, found)) for pool in found.pools]
     return replace(found, rehearsals=tuple(done), recommendations=recommendations(found.pools, done))
 
 
-def _run(pool: PoolAnalytics, *, changed: bool) -> Rehearsal:
-    return cast("_Rehearse", import_module(_HOME).rehearse)(pool, changed=changed)
+def _run(pool: PoolAnalytics, *, doubt: str) -> Rehearsal:
+    return cast("_Rehearse", import_module(_HOME).rehearse)(pool, doubt=doubt)
 
 
-def _changed(pool: PoolAnalytics, found: Analytics) -> bool:
-    """Whether the strategy became another one once there was work."""
+def _doubt(pool: PoolAnalytics, found: Analytics) -> str:
+    """Say why the strategy in force may not be the one by which the recorded load was divided."""
     began = next((point.at_ms for point in pool.timeline if point.throughput), None)
-    return began is not None and any(
-        change.pool == pool.capability and change.at_ms >= began for change in found.strategy_changes
-    )
+    if began is None:
+        return ""
+    if found.events_from_ms is None or found.events_from_ms > began + 1000 * found.slot_s:
+        return "no events of its beginning are kept, so whether the strategy changed is not known"
+    changes = (change for change in found.strategy_changes if change.pool == pool.capability)
+    if any(change.at_ms >= began for change in changes):
+        return "the strategy changed within that time"
+    return ""
