@@ -29,9 +29,12 @@ POOL = "echo"
 
 
 def config_of(server: dict[str, Any] | None = None, **sections: Any) -> Config:
-    """A configuration of one server, `echo`, whose workers are plain."""
+    """A configuration of one server, `echo`, whose workers are plain; no spare process is kept."""
     servers = {"echo": {"command": "never-run", "capabilities": [POOL], **(server or {})}}
-    return Config.model_validate({"servers": servers, "worker": {"grace": 2.0}, **sections})
+    coordinator = {"spare": False, **sections.pop("coordinator", {})}
+    return Config.model_validate(
+        {"servers": servers, "worker": {"grace": 2.0}, "coordinator": coordinator, **sections}
+    )
 
 
 @dataclass

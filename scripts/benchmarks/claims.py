@@ -20,7 +20,7 @@ served; each answers with the nonce of the call and writes it down. A run, one a
 on one wrong nonce and on one request without an outcome a second after its deadline: void runs are told and
 count for nothing, and a claim with one is missed. Arms take turns within a repetition; each repetition has a
 seed. Intervals are 95 %: of medians by the bootstrap over repetitions, of availability by Clopper and
-Pearson. What became of each request lies in `--state`, too, as JSON lines.
+Pearson. What became of each request lies in `--state`, too, as JSON lines; `--record` packs them.
 
 The last line has a row for each claim: `measured`, `interval`, `aims` and `reached` (null where nothing is
 judged), and `targets_missed`, the names of the claims that were not reached.
@@ -40,7 +40,7 @@ from benchmarks.rig.harness import turns
 from benchmarks.rig.load import run
 from benchmarks.rig.measured import MeasuredStore, store_of
 from benchmarks.rig.notebook import Notebook
-from benchmarks.rig.report import Report, options, publish, show
+from benchmarks.rig.report import RECORDS, Report, options, publish, show
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -210,6 +210,8 @@ def main() -> None:
         ),
         asked,
     )  # fmt: skip
+    if asked.record:
+        book.pack(RECORDS / "claims.jsonl.xz")
 
 
 if __name__ == "__main__":

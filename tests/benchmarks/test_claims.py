@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import lzma
 import random
 from argparse import Namespace
 from typing import TYPE_CHECKING
@@ -183,3 +184,17 @@ def test_void_runs_do_not_stand_for_repetitions_that_are_missing(tmp_path: Path)
     book = written(tmp_path, 0, ["one reason", "another"])
     rows, _ = claims.gather(book, asked(full=True, rounds=3))
     assert rows["availability"]["reached"] is None
+
+
+def test_what_became_of_each_request_is_packed_by_arm(tmp_path: Path) -> None:
+    book = Notebook(tmp_path / "state")
+    raw = book.place("scaling", 2, "bare 4", "jsonl")
+    raw.parent.mkdir(parents=True)
+    raw.write_text('{"nonce": "a", "took": 0.123456}\n{"nonce": "b", "took": 0.5}\n')
+    book.place("scaling", 3, "bare 4", "jsonl").write_text("")
+    book.pack(tmp_path / "raw.jsonl.xz")
+    with lzma.open(tmp_path / "raw.jsonl.xz", "rt") as packed:
+        first, empty = map(json.loads, packed)
+    about = {"part": "scaling", "repetition": 2, "arm": "bare-4"}
+    assert first == about | {"nonce": ["a", "b"], "took": [0.1235, 0.5]}
+    assert empty == about | {"repetition": 3}

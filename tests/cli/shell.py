@@ -51,7 +51,10 @@ class Shell:
         kept = {
             name: value for name, value in os.environ.items() if not name.startswith(("MCPWEFT_", "XDG_"))
         }
-        self.env = {**kept, "HOME": str(home), "XDG_RUNTIME_DIR": str(runtime), "COLUMNS": "200"}
+        self.env = {
+            **kept, "HOME": str(home), "XDG_RUNTIME_DIR": str(runtime), "COLUMNS": "200",
+            "MCPWEFT_COORDINATOR__SPARE": "false",  # a process more for each fabric, which no command needs
+        }  # fmt: skip
 
     @property
     def announcements(self) -> list[Path]:

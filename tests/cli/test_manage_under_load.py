@@ -47,7 +47,7 @@ class Load:
     async def call_on(self) -> None:
         while not self.stopping:
             try:
-                result = await self.client.call("echo.sleep", {"ms": 40}, timeout=60)
+                result = await self.client.call("echo.sleep", {"ms": 150}, timeout=60)
             except Exception as error:  # noqa: BLE001  # whatever it was, the test tells of it
                 self.failed.append(repr(error))
                 continue

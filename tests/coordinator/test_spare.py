@@ -132,11 +132,11 @@ async def test_a_launcher_keeps_one_only_where_it_is_told(
     pool: Pool, launchers: Launchers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mcpweft_coordinator.launcher._CALM_S", 0.1)
-    running = launchers.start(config_of({"workers": 0}))
+    running = launchers.start(config_of({"workers": 0}, coordinator={"spare": True}))
     await until(lambda: len(mine()) == 1)
     running.launcher.apply(config_of({"workers": 0}, coordinator={"spare": False}))
     assert not mine()
-    running.launcher.apply(config_of({"workers": 0}))
+    running.launcher.apply(config_of({"workers": 0}, coordinator={"spare": True}))
     await until(lambda: len(mine()) == 1)
     await running.stop()
     assert not mine()
@@ -151,7 +151,7 @@ async def test_the_worker_that_takes_a_dead_ones_place_was_the_spare(
     toml.write_text(
         f'[servers.echo]\ncommand = "{sys.executable}"\nargs = ["-P", "{echo}"]\ncapabilities = ["echo"]\n'
     )
-    running = launchers.start(config_of(), argv=worker_argv(toml))
+    running = launchers.start(config_of(coordinator={"spare": True}), argv=worker_argv(toml))
     await until(lambda: running.view.up == 1 and bool(mine()), within=30)
     (waiting,) = mine()
     (first,) = running.pids.values()

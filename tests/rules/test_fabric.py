@@ -158,7 +158,7 @@ def test_rules_change_under_load_and_every_call_goes_by_one_version_or_the_next(
     over = threading.Event()
 
     def load() -> None:
-        while not over.is_set():
+        while not over.wait(0.02):
             rules = client.call("echo.echo", {"text": "x"}).rules
             seen.append(rules.version if rules else -1)
 

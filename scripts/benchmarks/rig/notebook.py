@@ -9,9 +9,10 @@ Above stands claims.py. It must never know what the figures mean.
 from __future__ import annotations
 
 import json
+import lzma
 import re
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +57,24 @@ class Notebook:
         place = self.place(part, repetition, arm, "json")
         return Found(**json.loads(place.read_text())) if place.exists() else None
 
+    def pack(self, target: Path) -> None:
+        """Write what became of each request into one file, `.jsonl.xz`, seconds to a ten-thousandth.
+
+        A line is one arm of one repetition: `part`, `repetition`, `arm`, and a list for each name.
+        """
+        with lzma.open(target, "wt", preset=9) as out:
+            for file in sorted(self._folder.glob("*/*.jsonl")):
+                repetition, arm, _ = file.name.split(".")
+                lines: list[dict[str, Any]] = [json.loads(line) for line in file.read_text().splitlines()]
+                columns = {name: [_rounded(line[name]) for line in lines] for name in (lines or [{}])[0]}
+                about = {"part": file.parent.name, "repetition": int(repetition), "arm": arm}
+                out.write(json.dumps(about | columns) + "\n")
+
     def forget(self, part: str) -> None:
         """Begin a part anew."""
         for file in (self._folder / part).glob("*"):
             file.unlink()
+
+
+def _rounded(value: Any) -> Any:
+    return round(value, 4) if isinstance(value, float) else value
