@@ -182,9 +182,8 @@ class Endpoint:
         LOG.info("listening", extra={"fields": {"host": self._host, "port": self.port}})
         self.listening.set()
         try:
-            await (
-                asyncio.Event().wait()
-            )  # serve_forever would wait for readers of events when it is cancelled
+            # Not serve_forever: cancelled, it would wait for the readers of events.
+            await asyncio.Event().wait()
         finally:
             server.close()
             for task in self._serving:

@@ -19,6 +19,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, nullcontext
 from dataclasses import asdict
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from mcpweft.client import Client
@@ -37,9 +38,7 @@ if TYPE_CHECKING:
 
 STATUS, ANALYTICS, EVENTS = "/v1/status", "/v1/analytics", "/v1/events"
 _KNOWN = {STATUS: {"capability"}, ANALYTICS: {"capability", "since"}, EVENTS: {"since"}}
-_OK, _BAD_REQUEST, _NOT_FOUND, _UNAVAILABLE = 200, 400, 404, 503
-LONGEST_S = 20.0
-"""Seconds that a page may take to be put together."""
+_LONGEST_S = 20.0  # that a page may take to be put together
 _QUIET_S = 15.0  # after which a reader of events is told that there were none: proxies cut what is silent
 
 
@@ -81,9 +80,9 @@ class Pages:
 
     def refusal(self, error: McpweftError) -> tuple[int, bytes]:
         """Return the HTTP status of an error, and its JSON."""
-        status = _BAD_REQUEST if isinstance(error, CallerError) else _UNAVAILABLE
+        status = HTTPStatus.BAD_REQUEST if isinstance(error, CallerError) else HTTPStatus.SERVICE_UNAVAILABLE
         if isinstance(error, UnknownCapabilityError):
-            status = _NOT_FOUND
+            status = HTTPStatus.NOT_FOUND
         return status, _json({"code": error.code, "error": str(error)})
 
     async def _read(self, path: str, query: Mapping[str, str]) -> tuple[int, bytes]:
@@ -91,12 +90,14 @@ class Pages:
         client = Client(self._url, namespace=self._namespace, config=Config.model_validate({}))
         try:
             check(path, query)
-            async with asyncio.timeout(LONGEST_S), client:
-                return _OK, _json(await _found(client, path, query))
+            async with asyncio.timeout(_LONGEST_S), client:
+                return HTTPStatus.OK, _json(await _found(client, path, query))
         except McpweftError as error:
             return self.refusal(error)
         except TimeoutError:
-            return _UNAVAILABLE, _json({"code": "TIMEOUT", "error": f"not put together in {LONGEST_S:g} s"})
+            return HTTPStatus.SERVICE_UNAVAILABLE, _json(
+                {"code": "TIMEOUT", "error": f"not put together in {_LONGEST_S:g} s"}
+            )
 
     async def events(self, query: Mapping[str, str]) -> AsyncGenerator[bytes]:
         """Yield server-sent events for ever; first the place behind which they are, and when to come back.

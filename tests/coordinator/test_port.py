@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from asking import ask, get
 from beside import beside
 from mcpweft import Client
 from mcpweft_coordinator.coordinator import Coordinator, coordinator_id
@@ -47,12 +48,9 @@ async def coordinating(store: Store) -> AsyncGenerator[int]:
         yield made.endpoint.port
 
 
-async def get(port: int, path: str) -> tuple[int, Any]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-    head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
-    writer.close()
-    return int(head.split()[1]), json.loads(body)
+async def read(port: int, path: str) -> tuple[int, Any]:
+    status, body = await get(port, path)
+    return status, json.loads(body)
 
 
 class Ear:
@@ -118,20 +116,20 @@ async def test_the_port_has_the_status_of_the_fleet_and_of_a_pool_as_a_client_ha
     pool: Pool, port: int
 ) -> None:
     await pool.accept()
-    status, whole = await get(port, "/v1/status")
+    status, whole = await read(port, "/v1/status")
     assert (status, whole["queue_size"], whole["total_servers"]) == (200, 1, 0)
     assert [(one["capability"], one["queue_size"]) for one in whole["pools"]] == [("echo", 1)]
-    status, one = await get(port, "/v1/status?capability=echo")
+    status, one = await read(port, "/v1/status?capability=echo")
     assert (status, one["capability"], one["accepted"]) == (200, "echo", 1)
     async with Client(pool.store.link.url, namespace=pool.store.namespace) as client:
         assert list(whole) == list(type(await client.status()).__dataclass_fields__)
 
 
 async def test_the_port_has_the_analytics_of_a_stretch_of_time(pool: Pool, port: int) -> None:
-    status, found = await get(port, "/v1/analytics?since=2d&capability=echo")
+    status, found = await read(port, "/v1/analytics?since=2d&capability=echo")
     assert (status, found["slot_s"]) == (200, 600)
     assert [one["capability"] for one in found["pools"]] == ["echo"]
-    assert (await get(port, "/v1/analytics"))[1]["slot_s"] == 10
+    assert (await read(port, "/v1/analytics"))[1]["slot_s"] == 10
 
 
 @pytest.mark.parametrize(
@@ -149,7 +147,7 @@ async def test_the_port_has_the_analytics_of_a_stretch_of_time(pool: Pool, port:
 async def test_what_cannot_be_asked_for_is_refused_in_words(
     port: int, path: str, status: int, code: str, says: str
 ) -> None:
-    found, said = await get(port, path)
+    found, said = await read(port, path)
     assert (found, said["code"]) == (status, code)
     assert says in said["error"]
 
@@ -212,20 +210,15 @@ async def test_a_coordinator_ends_while_somebody_reads_its_events(pool: Pool) ->
 async def test_what_is_no_request_is_refused_and_harms_nobody(
     port: int, request_line: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(f"{request_line}\r\n\r\n".encode("latin-1"))
-    assert (await reader.read()).split()[1] in {b"400", b"404", b"405"}
-    writer.close()
-    assert (await get(port, "/v1/status"))[0] == 200
+    assert (await ask(port, f"{request_line}\r\n\r\n".encode("latin-1")))[0] in {400, 404, 405}
+    assert (await read(port, "/v1/status"))[0] == 200
     assert not [record for record in caplog.records if record.name == "asyncio"]
 
 
 async def test_a_page_of_somebody_else_s_in_a_browser_here_is_told_nothing(port: int) -> None:
     for name, status in (("evil.example", 403), ("localhost:80", 200), ("[::1]:80", 200), ("127.0.0.1", 200)):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(f"GET /v1/status HTTP/1.1\r\nhost: {name}\r\n\r\n".encode())
-        assert int((await reader.read()).split()[1]) == status
-        writer.close()
+        request = f"GET /v1/status HTTP/1.1\r\nhost: {name}\r\n\r\n"
+        assert (await ask(port, request.encode()))[0] == status
 
 
 async def test_a_store_that_is_away_is_said_to_be_and_the_port_goes_on(pool: Pool) -> None:
@@ -234,10 +227,10 @@ async def test_a_store_that_is_away_is_said_to_be_and_the_port_goes_on(pool: Poo
         Link.to(way.url) as link,
         coordinating(Store(link, pool.store.namespace)) as port,
     ):
-        assert (await get(port, "/v1/status"))[0] == 200
+        assert (await read(port, "/v1/status"))[0] == 200
         await way.shut()
-        status, said = await get(port, "/v1/status")
+        status, said = await read(port, "/v1/status")
         assert (status, said["code"]) == (503, "CONNECTION_FAILED")
-        assert (await get(port, "/v1/events"))[1]["code"] == "CONNECTION_FAILED"
+        assert (await read(port, "/v1/events"))[1]["code"] == "CONNECTION_FAILED"
         await way.reopen()
-        assert (await get(port, "/v1/status"))[0] == 200
+        assert (await read(port, "/v1/status"))[0] == 200

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import signal
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from asking import get
 from beside import beside
 from leaders import coordinator
 from mcpweft_schemas.connect import Link
@@ -115,20 +115,12 @@ async def test_the_port_answers_health_and_metrics(pool: Pool, tmp_path: Path) -
         assert (await get(port, "/healthz"))[0] == 200
         assert (await get(port, "/readyz"))[0] == 200
         assert (await get(port, "/nothing"))[0] == 404
-        status, text = await get(port, "/metrics")
+        status, metrics = await get(port, "/metrics")
+        text = metrics.decode()
         assert status == 200
         assert "mcpweft_coordinator_leader 1.0" in text
         assert f"mcpweft_coordinator_epoch {float(leader.told('leading')[0]['epoch'])}" in text
         assert 'mcpweft_coordinator_requests_total{outcome="reclaimed"} 0.0' in text
-
-
-async def get(port: int, path: str) -> tuple[int, str]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-    answer = (await reader.read()).decode()
-    writer.close()
-    await writer.wait_closed()
-    return int(answer.split()[1]), answer
 
 
 async def test_a_coordinator_whose_store_is_away_lives_and_is_not_ready(tmp_path: Path) -> None:

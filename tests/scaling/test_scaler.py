@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 import time
@@ -12,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import realredis
+from asking import get
 from beside import beside
 from mcpweft_coordinator.coordinator import Coordinator, coordinator_id
 from mcpweft_coordinator.scaler import TTL_MS
@@ -67,14 +67,9 @@ async def enqueue(store: Store) -> None:
     assert (await store.enqueue("echo", [given])).items[0].word is Word.OK
 
 
-async def get(made: Coordinator, path: str) -> str:
+async def page(made: Coordinator, path: str) -> str:
     assert made.endpoint is not None
-    reader, writer = await asyncio.open_connection("127.0.0.1", made.endpoint.port)
-    writer.write(f"GET {path} HTTP/1.1\r\n\r\n".encode())
-    answer = (await reader.read()).decode()
-    writer.close()
-    await writer.wait_closed()
-    return answer.partition("\r\n\r\n")[2]
+    return (await get(made.endpoint.port, path))[1].decode()
 
 
 # -- the moves ---------------------------------------------------------------------------------------------
@@ -125,17 +120,17 @@ async def test_what_is_exported_moves_from_none_to_one_on_one_request_with_nobod
 ) -> None:
     async with coordinating(store, config_of(min=0, max=3)) as made:
         await until(lambda: made.sweeper.figures.leading)
-        assert 'mcpweft_wanted_workers{server="echo"} 0.0' in await get(made, "/metrics")
+        assert 'mcpweft_wanted_workers{server="echo"} 0.0' in await page(made, "/metrics")
         await enqueue(store)
         await until(lambda: made.scaler.wanted["echo"].wanted == 1, within=3)
-        metrics, page = await get(made, "/metrics"), json.loads(await get(made, "/v1/scaling"))
+        metrics, said = await page(made, "/metrics"), json.loads(await page(made, "/v1/scaling"))
         assert 'mcpweft_wanted_workers{server="echo"} 1.0' in metrics
         assert 'mcpweft_pool_wanted_workers{pool="echo"} 1.0' in metrics
-        assert page["servers"]["echo"] | {"last_change_ms": 0, "waiting": 0} == {
+        assert said["servers"]["echo"] | {"last_change_ms": 0, "waiting": 0} == {
             "wanted": 1, "need": 1, "min": 0, "max": 3, "running": 0, "ready": 0, "waiting": 0,
             "reason": "request", "last_change_ms": 0, "pools": ["echo"],
         }  # fmt: skip
-        assert page["pools"]["echo"]["wanted"] == 1
+        assert said["pools"]["echo"]["wanted"] == 1
         (needed,) = await until(partial(scalings, store))
         assert (needed.kind, needed.server, needed.reason) == (Kind.SCALE_NEEDED, "echo", "request")
         assert needed.data == {"before": 0, "wanted": 1}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from asking import ask, get
 from mcpweft_workers.endpoint import Endpoint
 from waiting import until
 
@@ -15,26 +15,9 @@ if TYPE_CHECKING:
     from workbench import Bench
 
 
-async def ask(port: int, request: bytes) -> tuple[int, bytes]:
-    """Send raw bytes; return the status and the body."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    answer = b""
-    with suppress(ConnectionError):  # it may hang up on what it has not read
-        writer.write(request)
-        await writer.drain()
-        answer = await reader.read()
-    writer.close()
-    head, _, body = answer.partition(b"\r\n\r\n")
-    return (int(head.split(b" ")[1]) if head else 0), body
-
-
 def port_of(worker: Worker) -> int:
     assert worker.endpoint is not None
     return worker.endpoint.port
-
-
-async def get(port: int, path: str) -> tuple[int, bytes]:
-    return await ask(port, f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
 
 
 async def test_a_worker_says_that_it_lives_whether_it_is_ready_and_what_it_counted(bench: Bench) -> None:
