@@ -1,7 +1,7 @@
 """The headline claims as experiments: what holds, by how much, and how sure that is.
 
     scripts/bench claims [--full] [--only scaling,p50,blackhole,availability,failover] [--rounds 5]
-                         [--state DIR] [--length 0.1] [--gather] [--record]
+                         [--state DIR] [--length 0.1] [--resume] [--gather] [--record]
 
     scaling        1, 2, 4, 8 servers against as many bare MCP clients            experiments/scaling.py
     p50            load balancing against a random choice, at a load of 0.6      experiments/balance.py
@@ -12,8 +12,9 @@
 A run is a tenth as long as it should be and is called `smoke`: it shows that all works and judges no
 target. `--full` judges. It takes some three hours, and what it has found of each arm of each repetition lies
 in `--state` (`.claims/1` in the checkout): it can be ended at any time and goes on from there, part by part
-with `--only`. A smoke run measures anew what it is asked for. Figures are those of all that lies there, and
-`--gather` measures nothing and tells them.
+with `--only`; with `--resume` it goes on from what was recorded, on another machine too. A smoke run measures
+anew what it is asked for. Figures are those of all that lies there, and `--gather` measures nothing and tells
+them.
 
 Servers are simulated: processes that take so long for a call by sleeping, one at a time, first come first
 served; each answers with the nonce of the call and writes it down. A run, one arm of one repetition, is void
@@ -57,6 +58,7 @@ EXPERIMENTS = {
     )
 }  # fmt: skip
 ROOT = Path(__file__).resolve().parents[2]
+PACKED = RECORDS / "claims.jsonl.xz"
 SMOKE, FULL = 0.1, 1.0
 
 
@@ -171,11 +173,14 @@ def asked_for() -> Namespace:
         "--only", type=lambda text: text.split(","), default=list(EXPERIMENTS), metavar="PARTS"
     )
     parser.add_argument("--state", type=Path, metavar="DIR", help="where what was found lies")
+    parser.add_argument("--resume", action="store_true", help="go on from what was recorded")
     parser.add_argument("--length", type=float, help=f"part of a full run; {SMOKE} where not --full")
     parser.add_argument("--gather", action="store_true", help="tell what was found, and measure nothing")
     asked = parser.parse_args()
     if strange := set(asked.only) - set(EXPERIMENTS):
         parser.error(f"{', '.join(sorted(strange))}: known are {', '.join(EXPERIMENTS)}")
+    if asked.resume and not asked.full:
+        parser.error("--resume needs --full: what is recorded has its length")
     if asked.full and asked.length is not None:
         parser.error("--full has a length of 1: leave --length out")
     asked.length = FULL if asked.full else asked.length or SMOKE
@@ -187,6 +192,8 @@ def main() -> None:
     """Measure what is asked for and missing, and publish all that is there."""
     asked = asked_for()
     book = Notebook(asked.state)
+    if asked.resume:
+        book.unpack(PACKED)
     with store_of(asked) as store:
         for name in () if asked.gather else asked.only:
             if not asked.full:
@@ -211,7 +218,7 @@ def main() -> None:
         asked,
     )  # fmt: skip
     if asked.record:
-        book.pack(RECORDS / "claims.jsonl.xz")
+        book.pack(PACKED)
 
 
 if __name__ == "__main__":

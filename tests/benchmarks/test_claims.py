@@ -186,15 +186,24 @@ def test_void_runs_do_not_stand_for_repetitions_that_are_missing(tmp_path: Path)
     assert rows["availability"]["reached"] is None
 
 
-def test_what_became_of_each_request_is_packed_by_arm(tmp_path: Path) -> None:
-    book = Notebook(tmp_path / "state")
-    raw = book.place("scaling", 2, "bare 4", "jsonl")
-    raw.parent.mkdir(parents=True)
-    raw.write_text('{"nonce": "a", "took": 0.123456}\n{"nonce": "b", "took": 0.5}\n')
-    book.place("scaling", 3, "bare 4", "jsonl").write_text("")
-    book.pack(tmp_path / "raw.jsonl.xz")
-    with lzma.open(tmp_path / "raw.jsonl.xz", "rt") as packed:
-        first, empty = map(json.loads, packed)
-    about = {"part": "scaling", "repetition": 2, "arm": "bare-4"}
-    assert first == about | {"nonce": ["a", "b"], "took": [0.1235, 0.5]}
-    assert empty == about | {"repetition": 3}
+def test_what_was_found_is_packed_by_arm_and_another_run_goes_on_from_there(tmp_path: Path) -> None:
+    book = written(tmp_path / "state", 0, ["n was answered with 'm'"])
+    book.write("scaling", 2, "bare 4", Found({"rate": 20.0}))
+    raw = '{"nonce": "a", "took": 0.123456}\n{"nonce": "b", "took": 0.5}\n'
+    book.place("scaling", 2, "bare 4", "jsonl").write_text(raw)
+    book.place("scaling", 3, "bare 4", "jsonl").write_text(raw)  # an arm that was ended
+    book.pack(tmp_path / "packed.jsonl.xz")
+    with lzma.open(tmp_path / "packed.jsonl.xz", "rt") as packed:
+        *_, last = map(json.loads, packed)
+    about = {"part": "scaling", "repetition": 2, "arm": "bare-4", "figures": {"rate": 20.0}, "void": []}
+    assert last == about | {"requests": {"nonce": ["a", "b"], "took": [0.1235, 0.5]}}
+
+    other = Notebook(tmp_path / "other")
+    mine = Found({"requests": 1.0, "failed": 1.0})
+    other.write("availability", 2, "fabric", mine)
+    other.unpack(tmp_path / "packed.jsonl.xz")
+    assert other.read("availability", 1, "fabric") == book.read("availability", 1, "fabric")
+    assert other.read("availability", 2, "fabric") == mine
+    assert not other.has("scaling", 3, "bare 4")
+    rows = [json.loads(row) for row in other.place("scaling", 2, "bare 4", "jsonl").read_text().splitlines()]
+    assert rows == [{"nonce": "a", "took": 0.1235}, {"nonce": "b", "took": 0.5}]

@@ -58,22 +58,43 @@ class Notebook:
         return Found(**json.loads(place.read_text())) if place.exists() else None
 
     def pack(self, target: Path) -> None:
-        """Write what became of each request into one file, `.jsonl.xz`, seconds to a ten-thousandth.
+        """Write all that was found into one file, `.jsonl.xz`, seconds to a ten-thousandth.
 
-        A line is one arm of one repetition: `part`, `repetition`, `arm`, and a list for each name.
+        A line is one arm of one repetition: `part`, `repetition`, `arm`, `figures`, `void`, and `requests`,
+        what became of each of them: a list for each name.
         """
         with lzma.open(target, "wt", preset=9) as out:
-            for file in sorted(self._folder.glob("*/*.jsonl")):
+            for file in sorted(self._folder.glob("*/*.json")):
                 repetition, arm, _ = file.name.split(".")
-                lines: list[dict[str, Any]] = [json.loads(line) for line in file.read_text().splitlines()]
+                raw = file.with_suffix(".jsonl")
+                lines: list[dict[str, Any]] = _lines(raw)
                 columns = {name: [_rounded(line[name]) for line in lines] for name in (lines or [{}])[0]}
                 about = {"part": file.parent.name, "repetition": int(repetition), "arm": arm}
-                out.write(json.dumps(about | columns) + "\n")
+                found = json.loads(file.read_text())
+                out.write(json.dumps(about | found | {"requests": columns}) + "\n")
+
+    def unpack(self, source: Path) -> None:
+        """Take over what another run has packed, but for what was found here."""
+        with lzma.open(source, "rt") as packed:
+            for line in map(json.loads, packed):
+                at = line["part"], line["repetition"], line["arm"]
+                if self.has(*at):
+                    continue
+                self.write(*at, Found(line["figures"], line["void"]))
+                if columns := line["requests"]:
+                    rows = (
+                        dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
+                    )
+                    self.place(*at, "jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
 
     def forget(self, part: str) -> None:
         """Begin a part anew."""
         for file in (self._folder / part).glob("*"):
             file.unlink()
+
+
+def _lines(raw: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in raw.read_text().splitlines()] if raw.exists() else []
 
 
 def _rounded(value: Any) -> Any:
