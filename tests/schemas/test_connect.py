@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -176,6 +177,44 @@ async def test_a_wait_on_a_store_that_is_killed_ends_at_once(private_redis: real
             await waiter.run("BLPOP", "x", 2)
         assert waiter.id is None
         await waiter.close()
+
+
+@pytest.fixture
+def collector() -> Iterator[None]:
+    """Let garbage be collected only when asked."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("collector")
+async def test_nothing_is_said_on_stderr_of_a_connection_that_broke_as_it_was_written_to(
+    private_redis: realredis.RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+    begin = asyncio.streams.FlowControlMixin.__init__
+
+    def aged(protocol: Any, *args: Any, **named: Any) -> None:
+        begin(protocol, *args, **named)
+        gc.collect(
+            0
+        )  # a generation older than the future of its end, it is looked at after that by the last one
+
+    monkeypatch.setattr(asyncio.streams.FlowControlMixin, "__init__", aged)
+    async with Link.to(private_redis.url) as link:
+        waiter = link.waiter("key")
+        await waiter.run("PING")
+        connection: Any = waiter._client.connection
+        private_redis.kill()
+        await connection.send_command("PING")  # to which the store's host answers that nobody listens
+        with pytest.raises(StoreUnreachableError, match="while writing"):
+            await waiter.run("PING")
+        del connection
+        await waiter.close()
+    await asyncio.sleep(0)
+    gc.collect()
+    assert not said
 
 
 async def test_a_link_and_its_waiters_outlive_a_cluster_and_find_it_again() -> None:
