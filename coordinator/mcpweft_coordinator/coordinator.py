@@ -28,7 +28,8 @@ from typing import TYPE_CHECKING, Any, cast
 from mcpweft_coordinator.clerk import Clerk
 from mcpweft_coordinator.dealer import Dealer
 from mcpweft_coordinator.duties import Duties, control_of
-from mcpweft_coordinator.endpoint import Endpoint, Gauges
+from mcpweft_coordinator.endpoint import Endpoint
+from mcpweft_coordinator.gauges import Gauges
 from mcpweft_coordinator.registrar import Registrar
 from mcpweft_coordinator.scaler import Scaler, ScalingEvent
 from mcpweft_coordinator.steward import Steward
