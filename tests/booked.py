@@ -1,6 +1,6 @@
 """What `book` must do, in plain Python: the part of the oracle that keeps figures by the slot.
 
-Above stands `playing`, which holds the scripts against it. It knows no store.
+Above stands `play`, which holds the scripts against it. It knows no store.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import pytest
 import redis
 
 import altered
+import play
 import playing
 from containerstore import PASSWORDS, USERS, Store, ask, binaries, refusals
 from mcpweft_schemas.connect import Link, StoreRefusedError
@@ -251,7 +252,7 @@ def test_any_order_of_moves_passes_with_each_sent_as_its_role(
 
     for role in ROLES:  # the games' scripts read a clock that tests set
         ask(root, "ACL", "SETUSER", role, f"%R~mcpweft:{NAMESPACE}:*clock", "+get")
-    monkeypatch.setattr(playing, "Link", Links)
+    monkeypatch.setattr(play, "Link", Links)
     try:
         with altered.in_force(altered.TEST_CLOCK):
             playing.play_games(store.url_of("root"), NAMESPACE, seeds=range(6), turns=80)
