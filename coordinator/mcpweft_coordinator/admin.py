@@ -144,9 +144,10 @@ class Admin:
         text = value if isinstance(value, str) else json.dumps(value)
         return read(ConfigReceipt, await self._command("config_set", within_s, key, text, self._by, reason))
 
-    async def config_unset(self, key: str, reason: str = "", *, within_s: float = 30.0) -> ConfigReceipt:
-        """Leave a key, or a table, to each process's own configuration again."""
-        return read(ConfigReceipt, await self._command("config_unset", within_s, key, self._by, reason))
+    async def config_unset(self, *keys: str, reason: str = "", within_s: float = 30.0) -> ConfigReceipt:
+        """Leave keys, or tables, to each process's own configuration again, all of them in one version."""
+        said = await self._command("config_unset", within_s, list(keys), self._by, reason)
+        return read(ConfigReceipt, said)
 
     async def config_apply(
         self, tree: Mapping[str, Any], reason: str = "", *, replace: bool = False, within_s: float = 30.0

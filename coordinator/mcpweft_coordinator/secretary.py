@@ -1,4 +1,4 @@
-"""The commands about the fleet's configuration: and about strategies.
+"""The commands about the fleet's configuration and its strategies.
 
 Above stands `clerk`, which hands them out. Below are `charter`, which writes, and `steward`, which knows what
 is in force. This module must never know arq.
@@ -6,6 +6,7 @@ is in force. This module must never know arq.
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from mcpweft_coordinator.charter import Charter
@@ -70,10 +71,10 @@ class Secretary:
         value = overlay.value_of(path, text)
         return plain(await self.amend(lambda document: overlay.with_value(document, path, value), by, reason))
 
-    async def unset(self, key: str, by: str, reason: str) -> dict[str, Any]:
-        """Leave a key, or a table, to each process's own configuration again."""
-        path = overlay.key_of(key)
-        return plain(await self.amend(lambda document: overlay.without(document, path), by, reason))
+    async def unset(self, keys: list[str], by: str, reason: str) -> dict[str, Any]:
+        """Leave keys, or tables, to each process's own configuration again, all of them in one version."""
+        paths = [overlay.key_of(key) for key in keys]
+        return plain(await self.amend(lambda document: reduce(overlay.without, paths, document), by, reason))
 
     async def apply(self, tree: dict[str, Any], by: str, reason: str, how: str) -> dict[str, Any]:
         """Set a tree of settings for the fleet: `merge` it into what is set, or `replace` that."""

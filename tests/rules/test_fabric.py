@@ -72,8 +72,10 @@ def test_a_running_client_follows_within_two_seconds_when_rules_are_set_and_clea
     row = fabric.shell.run("rules", "list").out.splitlines()
     assert row[0] == f"version {done.json['version']}, match first"
     assert row[2].split("\t") == ["no-adding", "0", 'tool = "add"', "", 'reject = "count yourself"']
-    assert fabric.shell.run("rules", "clear").code == 0
+    cleared = fabric.shell.run("rules", "clear", "--json")
     cleared_at = time.monotonic()
+    assert cleared.json["changed"] == ["rules", "rules_match"]
+    assert cleared.json["version"] == done.json["version"] + 1
     until_sync(lambda: not rejected(client))
     assert time.monotonic() - cleared_at < 2
     assert "No rules are set" in fabric.shell.run("rules", "list").err

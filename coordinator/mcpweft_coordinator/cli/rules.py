@@ -226,5 +226,6 @@ def clear(*, reason: str = "", json: Json = False, fabric: Fabric = FOUND) -> in
         Which fabric.
 
     """
-    fabric.ask(lambda admin: admin.config_unset("rules_match", reason))
-    return told(fabric.ask(lambda admin: admin.config_unset("rules", reason)), json=json)
+    return told(
+        fabric.ask(lambda admin: admin.config_unset("rules", "rules_match", reason=reason)), json=json
+    )

@@ -70,13 +70,15 @@ def set_(key: str, value: str, /, *, reason: str = "", json: Json = False, fabri
 
 
 @app.command(sort_key=2)
-def unset(key: str, /, *, reason: str = "", json: Json = False, fabric: Fabric = FOUND) -> int:
-    """Leave a key, or a table, to each process's own files again.
+def unset(key: str, /, *keys: str, reason: str = "", json: Json = False, fabric: Fabric = FOUND) -> int:
+    """Leave keys, or tables, to each process's own files again, all of them in one version.
 
     Parameters
     ----------
     key
         Which.
+    keys
+        More of them.
     reason
         Why, for those who look later.
     json
@@ -85,7 +87,7 @@ def unset(key: str, /, *, reason: str = "", json: Json = False, fabric: Fabric =
         Which fabric.
 
     """
-    return told(fabric.ask(lambda admin: admin.config_unset(key, reason)), json=json)
+    return told(fabric.ask(lambda admin: admin.config_unset(key, *keys, reason=reason)), json=json)
 
 
 @app.command(sort_key=3)
