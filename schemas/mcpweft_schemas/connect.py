@@ -11,12 +11,13 @@ import asyncio
 import socket
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import hiredis
 import redis
 from redis import asyncio as aioredis
 from redis import exceptions as trouble
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -54,6 +55,8 @@ _UNWRITABLE = {
     "MISCONF": "Free space on its disk, or look at its log; it takes writes again by itself.",
     "NOREPLICAS": "Bring its replicas back, or lower its min-replicas-to-write.",
 }
+_PASSING = {"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "UNBLOCKED", "BUSY"}
+"""What a node says whose role or slots change, or that is at work: redis-py has no names for all."""
 _REFUSED_IN_SCRIPT = ("ACL failure in script", "The user executing the script can't")  # since 7.2; 7.0
 
 
@@ -186,7 +189,8 @@ def _named(error: Exception) -> Exception:
             f"the store refused the connection or a command: {error}",
             advice="Check the user, password and ACL of the store's URL.",
         )
-    if isinstance(error, trouble.ResponseError) and not isinstance(error, _UNREACHABLE):
+    passing = str(error).partition(" ")[0] in _PASSING
+    if isinstance(error, trouble.ResponseError) and not isinstance(error, _UNREACHABLE) and not passing:
         return _without_room(error)
     # A Cluster of which no node answers is a RedisClusterException, which for all its name is no RedisError.
     away = isinstance(error, trouble.RedisClusterException) and "cannot be connected" in str(error)
@@ -339,19 +343,12 @@ def _cluster(url: str, plain: str, extra: dict[str, Any]) -> Link:
     async def connect(key: str) -> Any:
         await cluster.initialize()
         node = cluster.get_node_from_key(key)
-        more: dict[str, Any] = _options() | _keepalive() | extra
-        if plain.startswith("rediss"):
-            more["ssl"] = True
+        where = f"[{node.host}]:{node.port}" if ":" in node.host else f"{node.host}:{node.port}"
         parts = urlsplit(plain)
-        client = aioredis.Redis(
-            host=node.host,
-            port=node.port,
-            username=parts.username,
-            password=parts.password,
-            single_connection_client=True,
-            **more,
-        )
-        return _client(client)
+        user, at, _ = parts.netloc.rpartition("@")
+        there = urlunsplit(parts._replace(netloc=f"{user}{at}{where}"))
+        more = _options() | _keepalive() | extra
+        return _client(aioredis.Redis.from_url(there, single_connection_client=True, **more))
 
     return Link(url, cluster, connect)
 
@@ -375,11 +372,14 @@ def _sentinel(url: str, extra: dict[str, Any]) -> Link:
         raise InvalidConfigError(
             f"the Sentinel URL {url!r} names no service", advice="Write redis+sentinel://host:port/service."
         )
-    options = _options() | _keepalive() | extra
-    options |= {"db": int(db or 0), "username": parts.username, "password": parts.password}
-    if parts.scheme.startswith("rediss"):
-        options["ssl"] = True
-    watch = {"password": word[0]} if (word := parse_qs(parts.query).get("sentinel_password")) else {}
+    query = dict(parse_qsl(parts.query))
+    watch = {"password": word} if (word := query.pop("sentinel_password", "")) else {}
+    tls = parts.scheme.startswith("rediss")
+    user, at, _ = parts.netloc.rpartition("@")
+    netloc = f"{user}{at}master"
+    said = parse_url(urlunsplit(("rediss" if tls else "redis", netloc, f"/{db or 0}", urlencode(query), "")))
+    there = {name: value for name, value in said.items() if name not in {"host", "port", "connection_class"}}
+    options = _options() | _keepalive() | there | extra | ({"ssl": True} if tls else {})
     addresses = [(h.rpartition(":")[0] or h, int(h.rpartition(":")[2] or 26379)) for h in hosts]
     sentinel: Any = cast("Any", Sentinel)(addresses, sentinel_kwargs=watch | {"socket_connect_timeout": 3.0})
 

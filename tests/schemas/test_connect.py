@@ -7,7 +7,8 @@ import gc
 import os
 import signal
 import subprocess
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import redis
@@ -148,6 +149,86 @@ async def test_a_replica_that_takes_no_writes_is_a_store_that_is_away(
         await link.run("REPLICAOF", "127.0.0.1", realredis.free_port())
         with pytest.raises(StoreUnreachableError):
             await link.run("SET", "x", "y")
+
+
+async def test_a_wait_on_a_store_that_becomes_a_replica_is_on_one_that_is_away(
+    private_redis: realredis.RedisServer,
+) -> None:
+    async with Link.to(private_redis.url) as link:
+        waiter = link.waiter("x")
+        wait = asyncio.create_task(waiter.run("BLPOP", "x", 2))
+        await until(lambda: waiter.id)
+        await asyncio.sleep(0.05)
+        await link.run("REPLICAOF", "127.0.0.1", realredis.free_port())  # which unblocks whoever waits
+        with pytest.raises(StoreUnreachableError, match="UNBLOCKED"):
+            await wait
+        await link.run("REPLICAOF", "NO", "ONE")
+        assert await waiter.run("BLPOP", "x", 0.01) is None
+        await waiter.close()
+
+
+async def test_a_wait_for_a_key_whose_slot_moves_is_told_and_finds_its_new_node() -> None:
+    binary = realredis.find("cluster")
+    assert binary is not None
+    with realredis.RedisCluster(binary) as cluster, ExitStack() as clients:
+        async with Link.to(cluster.url) as link:
+            waiter = link.waiter("x")
+            nodes = [clients.enter_context(closing(node.client())) for node in cluster.nodes]
+            slot = nodes[0].cluster("KEYSLOT", "x")
+            wait = asyncio.create_task(waiter.run("BLPOP", "x", 5))
+            await until(lambda: waiter.id)
+            await asyncio.sleep(0.05)
+            owner = next(node for node in nodes if cast("Any", node.info("clients"))["blocked_clients"])
+            other = next(node for node in nodes if node is not owner)
+            new = other.cluster("MYID")
+            for node in (other, owner, *nodes):
+                node.cluster("SETSLOT", slot, "NODE", new)
+            with pytest.raises(StoreUnreachableError, match="MOVED"):
+                await wait
+
+            async def found() -> bool:
+                try:
+                    await link.run("LPUSH", "x", "1")
+                    return bool(await waiter.run("BLPOP", "x", 0.5))
+                except StoreUnreachableError:
+                    return False
+
+            assert await until(found)
+            await waiter.close()
+
+
+async def test_a_password_may_have_any_characters_in_a_url(
+    private_redis: realredis.RedisServer, sentinel: str
+) -> None:
+    async with Link.to(private_redis.url) as link:
+        await link.run("ACL", "SETUSER", "odd", "on", ">p@ss/w:rd", "~*", "+@all")
+    host = f"127.0.0.1:{private_redis.port}"
+    for url in (
+        f"redis://odd:p%40ss%2Fw%3Ard@{host}",
+        f"redis+sentinel://odd:p%40ss%2Fw%3Ard@{sentinel}/mymaster",
+    ):
+        async with Link.to(url) as link:
+            assert await link.run("GET", "x") is None
+            waiter = link.waiter("x")
+            assert await waiter.run("BLPOP", "x", 0.01) is None
+            await waiter.close()
+
+
+async def test_a_password_may_have_any_characters_in_the_url_of_a_cluster() -> None:
+    binary = realredis.find("cluster")
+    assert binary is not None
+    with realredis.RedisCluster(binary) as cluster:
+        for node in cluster.nodes:
+            with closing(node.client()) as client:
+                client.acl_setuser(
+                    "odd", enabled=True, passwords=["+p@ss/w:rd"], keys=["*"], categories=["+@all"]
+                )
+        address = cluster.url.partition("://")[2]
+        async with Link.to(f"redis+cluster://odd:p%40ss%2Fw%3Ard@{address}") as link:
+            assert await link.run("GET", "x") is None
+            waiter = link.waiter("x")
+            assert await waiter.run("BLPOP", "x", 0.01) is None
+            await waiter.close()
 
 
 async def test_a_link_outlives_its_store_and_finds_it_again(private_redis: realredis.RedisServer) -> None:

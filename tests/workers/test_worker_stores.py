@@ -6,6 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import realredis
+from mcpweft import Client
+from mcpweft_schemas.connect import Link
 from mcpweft_schemas.outcome import Code
 from waiting import until
 from workbench import text_of
@@ -31,3 +33,23 @@ async def test_a_worker_serves_its_pools_on_every_store(bench: Bench) -> None:
             await bench.store.cancel(pool, request_id)
             assert (await bench.outcome(request_id)).code is Code.CANCELLED
             await until(lambda: not worker.runner.in_flight)
+
+
+async def test_a_worker_and_a_producer_outlive_a_store_that_is_a_replica_for_a_moment(
+    own_bench: Bench,
+) -> None:
+    """A managed failover unblocks whoever waits, with an error that says nothing else."""
+    async with (
+        own_bench.worker() as worker,
+        Client(own_bench.url, namespace=own_bench.namespace) as client,
+        Link.to(own_bench.url) as link,
+    ):
+        assert (await client.call("echo.echo", {"text": "before"})).text == "before"
+        slow = asyncio.create_task(client.call("echo.sleep", {"ms": 700}))
+        await until(lambda: worker.runner.in_flight)
+        await link.run("REPLICAOF", "127.0.0.1", realredis.free_port())
+        await asyncio.sleep(0.3)
+        await link.run("REPLICAOF", "NO", "ONE")
+        assert (await client.call("echo.echo", {"text": "after"})).text == "after"
+        await slow
+        assert worker.report.usable
