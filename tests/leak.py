@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 OWNED = {
     "alive": "beats of workers: retire and reclaim take each out",
     "breaker:*": "retire of the last worker takes it; what was ordered by hand is undone by hand",
+    "asides": "which tools have some of those: a fetch takes out those without",
     "aside:*": "requests whose tool is at its limit: a fetch or their end takes each out",
     "config": "what is set for the whole fleet: durable, changed by an admin",
     "config:history": "the last 50 versions of that",

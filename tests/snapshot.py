@@ -42,7 +42,7 @@ return out
 
 OWNERLESS = (
     "r:*", "pool", "tools", "safe", "q:*", "delayed", "expiry", "picky", "dead", "stat", "bell", "alive",
-    "usable", "members", "load", "readers", "breaker:*", "limits", "busy:*", "aside:*",
+    "usable", "members", "load", "readers", "breaker:*", "limits", "busy:*", "aside:*", "asides",
     "lead", "park:*", "ring:*",
 )  # fmt: skip
 """What may lack a TTL (a record only while it lives)."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 import realredis
 from mcpweft_schemas.life import Class
 from mcpweft_schemas.limits import Limit, Limits
@@ -222,6 +224,17 @@ async def test_a_limit_that_is_lifted_lets_all_go(clock: Clock, pool: Pool) -> N
     assert await _tools(pool, reader) == ["slow"]
     reader = await pool.join("w1", slow=True, limits=tool("slow", most=9))
     assert await _tools(pool, reader) == ["slow"] * 3
+
+
+@pytest.mark.parametrize("limits", ["none", "another tool"])
+async def test_a_limit_that_is_removed_lets_all_go(pool: Pool, limits: str) -> None:
+    reader = await pool.join("w1", slow=True, limits=tool("slow", most=1))
+    for _ in range(4):
+        await pool.accept(tool="slow")
+    assert await _tools(pool, reader) == ["slow"]
+    reader = await pool.join("w1", slow=True, limits=Limits() if limits == "none" else tool("other", most=1))
+    assert await _tools(pool, reader) == ["slow"] * 3
+    assert await _tools(pool, reader) == []
 
 
 # -- pauses ------------------------------------------------------------------------------------------------

@@ -2,11 +2,11 @@
 -- fleet. `limits` holds `<server>` and `<server>/<tool>` → `per_second burst most` (0: no such limit), as its
 -- workers registered, and `pause <server>` → until when it asked to be left alone. What runs under a limit lies in
 -- `busy:<limit>` (zset id → since), and what a bucket still holds in `rate:<limit>` until it is full again. A request
--- whose tool is at its limit is set aside: delayed, in `aside:<tool>`, where any server's worker may find it.
+-- whose tool is at its limit is set aside: delayed, in `aside:<tool>`, where any server's worker may find it; `asides`
+-- says of which tools there may be some.
 local RECHECKED = 8
 
 local limits -- limit → {rate, burst, most}, of all servers; nil until it was looked at
-local tools = {} -- the tools that some server limits
 local paused = {}
 local limited = false -- whether there is any
 
@@ -21,8 +21,6 @@ local function read_limits()
     else
       local rate, burst, most = string.match(flat[i + 1], '^(%S+) (%S+) (%S+)$')
       limits[flat[i]] = {rate = tonumber(rate), burst = tonumber(burst), most = tonumber(most)}
-      local tool = string.match(flat[i], '^[^/]*/(.*)$')
-      if tool then tools[tool] = true end
     end
     limited = true
   end

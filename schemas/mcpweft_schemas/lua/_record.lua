@@ -93,13 +93,20 @@ end
 
 -- Fairness inside a class: of each tenant one request waits in the stream, its lead (`lead`: `<class> <mark>` → id).
 -- Its others are parked: delayed until their deadline, in `park:<class>:<mark>`, oldest first; `ring:<class>` says
--- which tenants have some. A mark stands for a tenant's name, which may be any text.
+-- which tenants have some, and `stat` how many there are. A mark stands for a tenant's name, which may be any text.
 local function mark_of(tenant) return redis.sha1hex(tenant) end
 local function park_key(class, mark) return base .. 'park:' .. class .. ':' .. mark end
 
+local function unpark(class, mark, id)
+  local key = park_key(class, mark)
+  if redis.call('ZREM', key, id) == 0 then return end
+  count('parked', -1)
+  if redis.call('EXISTS', key) == 0 then redis.call('ZREM', base .. 'ring:' .. class, mark) end
+end
+
 local function leave_park(r)
   redis.call('ZREM', base .. 'delayed', r.id)
-  redis.call('ZREM', park_key(r.class, mark_of(r.tenant)), r.id)
+  unpark(r.class, mark_of(r.tenant), r.id)
   redis.call('HDEL', record_key(r.id), 'under')
 end
 
@@ -115,7 +122,7 @@ local function succeed(r)
   repeat
     local id = redis.call('ZRANGE', key, '0', '0')[1]
     if not id then return false end
-    redis.call('ZREM', key, id)
+    unpark(r.class, mark, id)
     heir = load(id)
   until heir and heir.state == 'delayed' and heir.held ~= ''
   leave_park(heir)

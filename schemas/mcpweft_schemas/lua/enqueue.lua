@@ -130,7 +130,7 @@ local function accept(at)
     if parks then
       redis.call('ZADD', park_key(class, mark), int(now * 1000 + at), id)
       redis.call('ZADD', base .. 'ring:' .. class, 'NX', int(now), mark)
-      redis.call('HSET', base .. 'stat', 'parked', '1')
+      count('parked')
       set('under', 'parked')
     end
   else

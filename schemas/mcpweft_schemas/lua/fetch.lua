@@ -92,6 +92,7 @@ end
 local function put_aside(r)
   redis.call('HSET', record_key(r.id), 'under', 'aside')
   redis.call('ZADD', base .. 'aside:' .. r.tool, r.accepted, r.id)
+  redis.call('HSET', base .. 'asides', r.tool, '1')
   redis.call('ZADD', base .. 'delayed', int(r.deadline), r.id) -- due by itself only to end
 end
 
@@ -172,9 +173,9 @@ local function due_ones()
   end
 end
 
--- Those that were set aside, tool by tool, as far as this server may take them.
+-- Those that were set aside, tool by tool, as far as this server may take them; also where the limit is gone meanwhile.
 local function asides()
-  for tool in pairs(tools) do
+  for _, tool in ipairs(redis.call('HKEYS', base .. 'asides')) do
     local key = base .. 'aside:' .. tool
     while #out < slots and bytes <= BYTES and redis.call('EXISTS', key) == 1 and not at_limit(tool) do
       local id = redis.call('ZRANGE', key, '0', '0')[1]
@@ -192,7 +193,11 @@ local function asides()
         take_now(r, cmsgpack.unpack(r.held))
       end
     end
-    if #out >= slots and redis.call('EXISTS', key) == 1 and not at_limit(tool) then left = true end
+    if redis.call('EXISTS', key) == 0 then
+      redis.call('HDEL', base .. 'asides', tool)
+    elseif #out >= slots and not at_limit(tool) then
+      left = true
+    end
   end
 end
 
@@ -213,7 +218,7 @@ if limited then
 end
 
 local stat = redis.call('HMGET', base .. 'stat', 'turn', 'bytes', 'parked')
-local parked, served = stat[3] == '1', 0
+local parked, served = (tonumber(stat[3]) or 0) > 0, 0
 
 -- Takes up to `n` of the parked requests of a class, its tenants in turn: those whose lead was lost without a word, for
 -- any other goes into the stream in time.
@@ -231,7 +236,7 @@ local function draw(class, n)
       redis.call('ZADD', ring_key, string.format('%.3f', now + served / 1000), mark)
       local r = load(id)
       if not r or r.state ~= 'delayed' or r.under ~= 'parked' then
-        redis.call('ZREM', key, id)
+        unpark(class, mark, id)
       elseif too_late(r) then
         take_out(r)
         finish(r, {state = 'expired', code = 'TIMEOUT', cause = 'QUEUE_TIMEOUT', executed = r.executed})
@@ -254,7 +259,10 @@ local function has_ring(class) return parked and redis.call('EXISTS', base .. 'r
 
 local function any_ring()
   for i = 1, 4 do if has_ring(STREAMS[i]) then return true end end
-  if parked then redis.call('HDEL', base .. 'stat', 'parked') end
+  if parked then
+    redis.call('HDEL', base .. 'stat', 'parked')
+    tally.parked = nil
+  end
   return false
 end
 
@@ -322,7 +330,7 @@ local function new_ones()
 end
 
 due_ones()
-if limited then asides() end
+asides()
 local more = new_ones() or left
 if hold > 0 then
   for i = 1, 4 do if length[STREAMS[i]] > 0 then until_ripe(STREAMS[i]) end end

@@ -20,14 +20,7 @@ local over = {}
 for i, horizon in ipairs(ARGV) do
   over[i] = redis.call('ZCOUNT', base .. 'expiry', '-inf', int(now + tonumber(horizon)))
 end
-local parked = 0
-if redis.call('HGET', base .. 'stat', 'parked') == '1' then
-  for i = 1, 4 do
-    for _, mark in ipairs(redis.call('ZRANGE', base .. 'ring:' .. STREAMS[i], '0', '-1')) do
-      parked = parked + redis.call('ZCARD', base .. 'park:' .. STREAMS[i] .. ':' .. mark)
-    end
-  end
-end
+local parked = math.max(0, tonumber(redis.call('HGET', base .. 'stat', 'parked') or '0'))
 return {int(now), settings, redis.call('HGETALL', base .. 'stat'), lengths, pending,
   redis.call('ZCARD', base .. 'delayed'), redis.call('ZCARD', base .. 'dead'),
   redis.call('ZRANGE', base .. 'alive', '0', '-1', 'WITHSCORES'),

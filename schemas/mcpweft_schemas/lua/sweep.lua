@@ -59,7 +59,7 @@ end
 
 -- Work that lies ready rings again: a worker that died with the token took the ring with it.
 if redis.call('ZCOUNT', base .. 'delayed', '-inf', int(now)) > 0 or untaken() > 0
-  or redis.call('HGET', base .. 'stat', 'parked') == '1' then ring() end
+  or tonumber(redis.call('HGET', base .. 'stat', 'parked') or '0') > 0 then ring() end
 write_tally()
 
 -- What the analytics know of the pool as a whole: told once in each slot, whoever leads.
