@@ -20,7 +20,7 @@ from mcpweft.chores import Chores
 from mcpweft.enqueuer import Enqueuer
 from mcpweft.reader import Reader, expire_at, hard_limit
 from mcpweft.refusal import refusal, unknown_capability
-from mcpweft.ticket import Ticket
+from mcpweft.ticket import Ticket, left_of
 from mcpweft.waits import Wait, Waits
 from mcpweft_schemas.errors import (
     FabricError,
@@ -70,8 +70,11 @@ class Desk:
 
     # -- room ----------------------------------------------------------------------------------------------
 
-    async def _enter(self) -> None:
-        """Take one of the places for open requests, in the order of asking."""
+    async def _enter(self, until: float | None = None) -> None:
+        """Take one of the places for open requests, in the order of asking.
+
+        Raises RequestTimeoutError where none was free by then.
+        """
         if self.closed:
             raise _closing(None, Executed.NO)
         if self._room > 0 and not self._queue:
@@ -80,10 +83,13 @@ class Desk:
         turn: asyncio.Future[None] = self._loop.create_future()
         self._queue.append(turn)
         try:
-            await turn
-        except BaseException:
+            async with asyncio.timeout_at(until):
+                await turn
+        except BaseException as error:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
                 self._exit()  # the place was given just as its taker went away
+            if isinstance(error, TimeoutError):
+                raise _crowded() from None
             raise
 
     def _exit(self) -> None:
@@ -109,9 +115,9 @@ class Desk:
 
         Raises McpweftError where it is refused, or where no outcome can be had.
         """
-        start = self._loop.time()
-        await self._enter()
-        wait = self._hand_in(capability, submission, start, patient=patient, on_progress=on_progress)
+        deadline = self._loop.time() + submission.timeout_ms / 1000
+        await self._enter(deadline)
+        wait = self._hand_in(capability, submission, deadline, patient=patient, on_progress=on_progress)
         try:
             return await wait.future
         except asyncio.CancelledError:
@@ -128,14 +134,14 @@ class Desk:
         self,
         capability: str,
         submission: Submission,
-        start: float,
+        deadline: float,
         *,
         patient: bool,
         on_progress: Listener | None,
     ) -> Wait:
-        deadline = start + submission.timeout_ms / 1000
+        now = self._loop.time()
         future: asyncio.Future[Reply] = self._loop.create_future()
-        wait = Wait(capability, submission.id, future, since=start, hard=hard_limit(deadline))
+        wait = Wait(capability, submission.id, future, since=now, hard=hard_limit(deadline))
         wait.on_progress = on_progress
         self.waits.add(wait)
         self.waits.later(wait, expire_at(deadline))
@@ -148,7 +154,8 @@ class Desk:
         def taken(ticket: Ticket, accepted: Accepted) -> None:
             self._taken(wait, ticket, accepted)
 
-        ticket = wait.ticket = Ticket(capability, submission, taken, failed, deadline, patient)
+        within = left_of(submission, deadline - now)
+        ticket = wait.ticket = Ticket(capability, within, taken, failed, deadline, patient)
         self._enqueuer.put(ticket)
         return wait
 
@@ -216,7 +223,8 @@ class Desk:
 
     async def submit(self, capability: str, submission: Submission, *, patient: bool) -> str:
         """Hand a request in and return the id to follow. Raises McpweftError where it is refused."""
-        await self._enter()
+        deadline = self._loop.time() + submission.timeout_ms / 1000
+        await self._enter(deadline)
         future: asyncio.Future[str] = self._loop.create_future()
         self._submitting.add(future)
 
@@ -234,8 +242,8 @@ class Desk:
             else:
                 future.set_exception(refusal(capability, ticket.submission, accepted))
 
-        deadline = self._loop.time() + submission.timeout_ms / 1000
-        ticket = Ticket(capability, submission, taken, failed, deadline, patient)
+        within = left_of(submission, deadline - self._loop.time())
+        ticket = Ticket(capability, within, taken, failed, deadline, patient)
         self._enqueuer.put(ticket)
         try:
             return await future
@@ -370,6 +378,16 @@ def _kept(standing: Standing, request_id: str) -> Reply | None:
         executed=Executed.MAYBE,
         request_id=request_id,
     )
+
+
+def _crowded() -> RequestTimeoutError:
+    error = RequestTimeoutError(
+        "the deadline came before this client had a place for the request, and it was not sent",
+        advice="Have fewer requests open at a time, or raise `call.outstanding`.",
+        executed=Executed.NO,
+    )
+    error.phase = "queue"
+    return error
 
 
 def _closing(request_id: str | None, ran: Executed) -> ShuttingDownError:

@@ -15,10 +15,11 @@ import errno
 import random
 import socket
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mcpweft.refusal import refusal
+from mcpweft.ticket import left_of
 from mcpweft_schemas.connect import StoreRefusedError, StoreUnreachableError, StoreUnwritableError
 from mcpweft_schemas.errors import ConnectionFailedError, McpweftError, ResourceExhaustedError
 from mcpweft_schemas.outcome import Executed
@@ -202,9 +203,8 @@ class Enqueuer:
                     ticket.sent = False
             raise
         except Exception as error:  # noqa: BLE001  # whatever it is, its callers must hear of it
-            named = error if isinstance(error, McpweftError) else _refused(error)
             for ticket in batch:
-                ticket.failed(ticket, named)
+                ticket.failed(ticket, error if isinstance(error, McpweftError) else _broken(error))
             return ()
         self._told(capability, answer)
         return answer.items
@@ -235,10 +235,7 @@ class Enqueuer:
                 if now + 0.001 >= ticket.deadline:
                     ticket.failed(ticket, _no_room(ticket, accepted.word))
                     continue
-                left = max(1, round((ticket.deadline - now) * 1000))
-                ticket.submission = replace(
-                    ticket.submission, timeout_ms=min(left, ticket.submission.timeout_ms)
-                )
+                ticket.submission = left_of(ticket.submission, ticket.deadline - now)
                 ticket.sent, ticket.last = False, accepted
                 again.setdefault(klass, []).append(ticket)
             else:
@@ -273,10 +270,13 @@ def _unreachable(error: StoreUnreachableError, *, sent: bool) -> ConnectionFaile
     return failed
 
 
-def _refused(error: Exception) -> McpweftError:
+def _broken(error: Exception) -> McpweftError:
+    """Return what a move is called that broke on its way: some of its batch may have been accepted before."""
     failed = StoreRefusedError(
-        f"the store refused the request: {error}",
-        advice="Look at the store's log; its data may be of another kind.",
+        f"the store broke off: {error}",
+        advice="Look at the store's log: its data may be of another kind. Repeat the request with an "
+        "idempotency_key only.",
+        executed=Executed.MAYBE,
     )
     failed.__cause__ = error
     return failed

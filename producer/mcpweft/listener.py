@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from mcpweft_schemas.errors import FabricError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from mcpweft_schemas.connect import Waiter
     from mcpweft_schemas.store import Store
@@ -25,8 +25,8 @@ _log = logging.getLogger("mcpweft")
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 1.0
-READ_MOST = 1000
-"""How many entries of a stream one read brings at most; fewer mean that its end was reached."""
+_READ_FIRST, _READ_MOST = 64, 1000  # entries of a stream in one read
+_READ_BYTES = 4 << 20  # in one read, so that it arrives within a command's time on a slow link too
 _QUIET_S = 10.0  # a store that is away is one warning, not one for each try
 _UNBLOCK_TRIES = 100
 _UNBLOCK_STEP = 0.02
@@ -49,6 +49,7 @@ class Listener:
         self._some = asyncio.Event()
         self._turn = asyncio.Event()
         self._complained = -_QUIET_S
+        self._most = _READ_FIRST
         self.drained: dict[str, int] = {}
         """Stream → how often it was read to its end."""
         self.positions: dict[str, str] = {}
@@ -93,21 +94,22 @@ class Listener:
                         broken = False
                     await self._read()
                     pause = _FIRST_PAUSE
-                except FabricError as error:
+                except Exception as error:  # noqa: BLE001  # whatever it is: who is deaf hears no outcome any more
                     self._complain(error)
                     broken = True
+                    self._most = max(1, self._most // 2)
                     await self._hang_up()
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, _LONGEST_PAUSE)
         finally:
             await self._hang_up()
 
-    def _complain(self, error: FabricError) -> None:
+    def _complain(self, error: Exception) -> None:
         now = asyncio.get_running_loop().time()
         level = logging.WARNING if now - self._complained > _QUIET_S else logging.DEBUG
         if level == logging.WARNING:
             self._complained = now
-        _log.log(level, "the connection that brings replies broke, and is made anew: %s", error.what)
+        _log.log(level, "the connection that brings replies broke, and is made anew: %s", error)
 
     async def _read(self) -> None:
         reading = dict(self.positions)
@@ -117,12 +119,14 @@ class Listener:
             self._waiter = self._store.link.waiter(next(iter(reading)))
         self._reading = frozenset(reading)
         self._turn.set()
+        most = self._most
         try:
-            got = await self._store.wait_entries(self._waiter, reading)
+            got = await self._store.wait_entries(self._waiter, reading, most)
         finally:
             self._reading = frozenset()
+        self._most = _next(most, [fields for entries in got.values() for _, fields in entries], len(reading))
         for key in reading:
-            if len(got.get(key, ())) < READ_MOST:
+            if len(got.get(key, ())) < most:  # else there may be more
                 self.drained[key] = self.drained.get(key, 0) + 1
         for key, entries in got.items():
             if self.positions.get(key) == reading[key]:  # else it was dropped or rewound meanwhile
@@ -134,3 +138,12 @@ class Listener:
         if waiter is not None:
             with contextlib.suppress(Exception):  # it is broken or on its way out: nothing to learn from it
                 await waiter.close()
+
+
+def _next(most: int, entries: Sequence[Mapping[bytes, bytes]], streams: int) -> int:
+    """Return how many entries of each stream to read next, by the size of those that came last."""
+    if not entries:
+        return most
+    size = sum(len(value) for fields in entries for value in fields.values())
+    fit = _READ_BYTES * len(entries) // max(1, size * streams)
+    return max(1, min(_READ_MOST, 2 * most, fit))

@@ -154,7 +154,9 @@ class _Run(Generic[Item, Answer]):
         self._stride = max(1, window // _STRIDE)
         self._next = 0
         self._line: deque[tuple[int, asyncio.Task[Answer]]] = deque()
+        """Begun and not yielded, where the order is to be kept."""
         self._done: deque[tuple[int, asyncio.Task[Answer]]] = deque()
+        self._open: set[asyncio.Task[Answer]] = set()
         self._count = 0
         self._news = asyncio.Event()
         self._source: _Source[Item] | None = None
@@ -186,10 +188,13 @@ class _Run(Generic[Item, Answer]):
         index, self._next = self._next, self._next + 1
         task = asyncio.get_running_loop().create_task(self._call(item), name=f"mcpweft: map item {index}")
         self._count += 1
-        self._line.append((index, task))
+        self._open.add(task)
+        if self._ordered:
+            self._line.append((index, task))
         task.add_done_callback(lambda done: self._ended(index, done))
 
     def _ended(self, index: int, task: asyncio.Task[Answer]) -> None:
+        self._open.discard(task)
         if not self._ordered:
             self._done.append((index, task))
         self._news.set()
@@ -221,7 +226,7 @@ class _Run(Generic[Item, Answer]):
 
     async def close(self) -> None:
         """Cancel what is open, and wait until it has left."""
-        tasks = [task for _, task in self._line if not task.done()]
+        tasks = list(self._open)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

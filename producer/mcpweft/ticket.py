@@ -5,7 +5,7 @@ Above stand the desk, which writes it, the enqueuer, which takes it along, and t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,3 +33,9 @@ class Ticket:
     answered: bool = False
     last: Accepted | None = None
     """The refusal that it waits out."""
+
+
+def left_of(submission: Submission, seconds: float) -> Submission:
+    """Return a request with no more time than that, a millisecond at least."""
+    left = max(1, round(1000 * seconds))
+    return submission if left >= submission.timeout_ms else replace(submission, timeout_ms=left)

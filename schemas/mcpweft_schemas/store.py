@@ -449,14 +449,14 @@ class Store:
         return bool(came)
 
     async def wait_entries(
-        self, waiter: Waiter, positions: Mapping[str, str]
+        self, waiter: Waiter, positions: Mapping[str, str], most: int = 1000
     ) -> dict[str, list[tuple[str, Mapping[bytes, bytes]]]]:
         """Wait up to `BLOCK_S` for entries behind a position on each stream (key → last entry read).
 
-        Return key → [(entry id, fields)]; empty when nothing came.
+        Return key → [(entry id, fields)], at most so many of each; empty when nothing came.
         """
         raw = await waiter.run(
-            "XREAD", "COUNT", 1000, "BLOCK", int(BLOCK_S * 1000), "STREAMS", *positions, *positions.values()
+            "XREAD", "COUNT", most, "BLOCK", int(BLOCK_S * 1000), "STREAMS", *positions, *positions.values()
         )
         return {
             _text(key): [(_text(entry), _fields(fields)) for entry, fields in entries]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from loopworker import LoopWorker
+    from mcpweft_schemas.wire import Delivery
 
     Start = Callable[..., Awaitable[LoopWorker]]
 
@@ -240,6 +242,48 @@ async def test_what_is_open_is_bounded_and_more_wait(
         got = await asyncio.gather(*tasks, return_exceptions=True)
         assert sum(not isinstance(result, BaseException) for result in got) == 29
         assert desk_of(client)._room == 10
+
+
+async def test_the_time_that_a_call_waits_for_a_place_is_its_own(
+    store_url: str, namespace: str, worker: LoopWorker
+) -> None:
+    async def left(worker: LoopWorker, delivery: Delivery, arguments: Any) -> str:
+        return str(delivery.remaining_ms)
+
+    worker.handlers = {**worker.handlers, "left": left}
+    async with Client(store_url, namespace=namespace) as client:
+        desk_of(client)._room = 1
+        first = asyncio.create_task(client.call("cap.block"))
+        await until(lambda: worker.fetched)
+        for hand_in in (client.call, client.submit):
+            with pytest.raises(errors.RequestTimeoutError, match="a place for the request") as caught:
+                await hand_in("cap.echo", timeout=0.1)
+            assert (caught.value.executed, caught.value.phase) == (Executed.NO, "queue")
+        late = asyncio.create_task(client.call("cap.left", timeout=30))
+        await until(lambda: desk_of(client)._queue)
+        await asyncio.sleep(0.2)
+        worker.gate.set()
+        await first
+        assert int((await late).text) < 29_900
+        assert len(worker.fetched) == 2
+        assert desk_of(client)._room == 1
+
+
+async def test_a_place_that_is_given_as_its_takers_time_is_over_goes_to_the_next(
+    store_url: str, namespace: str, worker: LoopWorker
+) -> None:
+    async with Client(store_url, namespace=namespace) as client:
+        desk = desk_of(client)
+        desk._room = 1
+        await desk._enter()
+        loop = asyncio.get_running_loop()
+        late = asyncio.create_task(desk._enter(loop.time() + 0.05))
+        await until(lambda: desk._queue)
+        loop.call_later(0.01, desk._exit)
+        time.sleep(0.06)  # noqa: ASYNC251  # so that both come in one turn of the loop
+        with pytest.raises(errors.RequestTimeoutError):
+            await late
+        assert desk._room == 1
 
 
 async def test_the_calls_of_one_turn_travel_together(private_redis: realredis.RedisServer) -> None:

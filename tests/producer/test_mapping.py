@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -57,6 +58,17 @@ async def test_an_unordered_map_yields_what_is_done_and_says_whose_it_is(
         if len(order) == 49:
             worker.gate.set()
     assert (order[-1], sorted(order)) == (0, list(range(50)))
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_a_map_keeps_no_result_that_it_has_yielded(
+    client: Client, worker: LoopWorker, *, ordered: bool
+) -> None:
+    kept = 0
+    async for index, _ in client.map("cap.echo", _items(200), ordered=ordered, window=10).indexed():
+        if index == 190:
+            kept = sum(isinstance(each, Result) for each in gc.get_objects())
+    assert 0 < kept < 30
 
 
 async def test_errors_stand_in_their_places(client: Client, worker: LoopWorker) -> None:

@@ -8,10 +8,11 @@ import re
 import subprocess
 import sys
 import uuid
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from beside import beside
 from mcpweft import (
     AudioBlock,
     ImageBlock,
@@ -21,16 +22,20 @@ from mcpweft import (
     TextBlock,
     UnknownBlock,
     errors,
+    listener,
 )
+from mcpweft.listener import Listener
 from mcpweft.outcome import problem, read_progress, read_result
 from mcpweft.result import read_block
 from mcpweft.waits import TICK, Wait, Waits
 from mcpweft_schemas import wire
+from mcpweft_schemas.connect import StoreUnreachableError
 from mcpweft_schemas.ident import LONGEST, producer_id, request_id, uuid7, worker_id
 from mcpweft_schemas.keys import PARTY, capability_of
 from mcpweft_schemas.outcome import Attempt, Code, Executed, Times
 from mcpweft_schemas.packing import pack
 from mcpweft_schemas.wire import Reply
+from waiting import until
 
 ATTEMPT = Attempt("git", "git.host.1.ab", "SERVER_DIED", Executed.MAYBE, 1000, 30)
 
@@ -193,3 +198,68 @@ def test_importing_mcpweft_loads_neither_mcp_nor_arq() -> None:
     assert not _loaded("import mcpweft") & (heavy | {"redis", "pydantic", "msgpack"})
     assert not _loaded("from mcpweft import Client, SyncClient") & (heavy | {"pydantic"})
     assert not _loaded("from mcpweft import *") & {"mcp", "arq"}
+
+
+# -- listening ---------------------------------------------------------------------------------------------
+
+
+class Line:
+    """A store with so many replies, from which no read of more than `most` arrives in time."""
+
+    def __init__(self, replies: int, most: int, size: int) -> None:
+        self.link = self
+        self.most = most
+        self.reads: list[int] = []
+        self._entries = [(f"{n}-0", {b"body": bytes(size)}) for n in range(1, replies + 1)]
+
+    def waiter(self, _: str) -> Line:
+        return self
+
+    async def close(self) -> None:
+        pass
+
+    async def wait_entries(self, _: Any, positions: dict[str, str], most: int) -> dict[str, Any]:
+        self.reads.append(most)
+        read = int(positions["key"].partition("-")[0])
+        if not self._entries[read:]:
+            await asyncio.Event().wait()
+        if most > self.most:
+            raise StoreUnreachableError("it took too long")
+        return {"key": self._entries[read : read + most]}
+
+
+async def heard(line: Line, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the entries that a listener hears of, in their order."""
+    monkeypatch.setattr(listener, "_FIRST_PAUSE", 0.0)
+    found: list[str] = []
+
+    async def recover(_: Listener) -> None:
+        pass
+
+    def take(_: str, entries: list[tuple[str, Any]]) -> None:
+        found.extend(entry for entry, _ in entries)
+
+    made = Listener(cast("Any", line), take, recover)
+    made.positions["key"] = "0"
+    made._some.set()
+    async with beside(made.run()):
+        await until(lambda: len(found) == len(line._entries))
+    return found
+
+
+async def test_replies_that_do_not_arrive_in_time_are_read_a_few_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    line = Line(replies=100, most=5, size=10)
+    assert await heard(line, monkeypatch) == [f"{n}-0" for n in range(1, 101)]
+    assert line.reads[0] > 5
+
+
+async def test_as_many_replies_are_read_at_a_time_as_their_size_allows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    small, large = Line(replies=5000, most=9999, size=10), Line(replies=400, most=9999, size=1 << 20)
+    await heard(small, monkeypatch)
+    await heard(large, monkeypatch)
+    assert max(small.reads) == 1000
+    assert max(large.reads[1:]) == 4

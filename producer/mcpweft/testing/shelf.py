@@ -124,9 +124,11 @@ class Shelf:
         del key
         return self
 
-    async def wait_entries(self, waiter: Shelf, positions: Mapping[str, str]) -> dict[str, Any]:
+    async def wait_entries(
+        self, waiter: Shelf, positions: Mapping[str, str], most: int = 1000
+    ) -> dict[str, Any]:
         """Wait for an event for a while; none comes."""
-        del waiter, positions
+        del waiter, positions, most
         await asyncio.sleep(_QUIET_S)
         return {}
 
