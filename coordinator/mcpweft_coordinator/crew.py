@@ -161,12 +161,15 @@ class Crew:
     async def stop(self) -> None:
         """End all workers: at once if they can, by force after the grace."""
         self.asleep = True
-        await asyncio.gather(*(child.stop(self._means.grace_s) for child in self._children.values()))
+        await self._end_all()
 
     async def retire(self) -> None:
         """End all workers because the server is no longer configured: they finish, within the grace."""
         self.asleep = True
         self._stopping |= set(self._children)
+        await self._end_all()
+
+    async def _end_all(self) -> None:
         limit = self._means.grace_s + _HAND_BACK_S
         await asyncio.gather(*(child.stop(limit) for child in self._children.values()))
 
@@ -194,7 +197,7 @@ class Crew:
     def _begin(self) -> None:
         worker = ident.worker_id(self.server.name)
         # A worker of an exclusive server must be gone before another launcher may start one.
-        grace = 0.5 if self.exclusive else self._means.grace_s
+        grace = 0.5 if self.exclusive else self._means.grace_s + _HAND_BACK_S
         environ = {**self._means.environ, **self._means.leash.environment(grace)}
         try:
             process = self._means.spawn(self._means.argv(self.server.name, worker), environ)

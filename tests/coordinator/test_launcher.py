@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from launching import PLAIN, POOL, Launchers, Running, config_of
+from mcpweft_coordinator import crew
 from mcpweft_coordinator.launcher import worker_argv, worker_environment
 from mcpweft_coordinator.view import CrewState
 from mcpweft_schemas.event import Event, Kind
@@ -221,25 +222,28 @@ async def test_at_the_end_all_workers_go_and_leave_the_fleet(pool: Pool, launche
     assert not status.members
 
 
-async def test_a_worker_that_ignores_sigterm_is_killed_after_its_grace(
-    pool: Pool, launchers: Launchers
+async def test_a_worker_that_ignores_sigterm_is_killed_after_its_grace_and_a_time_to_hand_back(
+    pool: Pool, launchers: Launchers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(crew, "_HAND_BACK_S", 0.5)
     running = launchers.start(config_of(worker={"grace": 0.5}), mode="deaf")
     await up(running)
     (pid,) = running.pids.values()
     began = time.monotonic()
     await running.stop()
-    assert 0.5 <= time.monotonic() - began < 3
+    assert 1.0 <= time.monotonic() - began < 3.5
     assert not alive(pid)
 
 
 LAUNCH = """
     import asyncio, random, sys, time
     from launching import Launcher, Pace, PLAIN, POOL, config_of, worker_environment
+    from mcpweft_coordinator import crew
     from mcpweft_schemas.connect import Link
     from mcpweft_schemas.store import Store
 
     async def main(url, namespace, mode):
+        crew._HAND_BACK_S = 0.5
         async with Link.to(url) as link:
             launcher = Launcher(
                 Store(link, namespace), config_of({"workers": 2}, worker={"grace": 0.5}), "coordinator.x",

@@ -1,11 +1,12 @@
 """An MCP server over streamable HTTP, by hand and without the SDK: well-behaved tools and some that are not.
 
-    python tests/servers/web.py [--port N] [--era ...] [--stream] [--ledger FILE]
+    python tests/servers/web.py [--port N] [--era ...] [--stream] [--drip] [--ledger FILE]
 
 Prints `port N` once it listens. Before 2026-07-28 it hands out sessions that die with it, and forgets them
 on `forget()`. `--stream` answers as an event stream. Besides echo, add and sleep it has: drop() (closes the
 connection unanswered), cut(size) (half an answer), big(size), unavailable() (503), later(status, after)
-(once, with Retry-After), forget(), ask() (elicitation, streamed).
+(once, with Retry-After), forget(), ask() (elicitation, streamed), mute() (a stream on which nothing comes).
+`--drip`: the end of a session is answered a byte at a time, for ever.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 MODERN = "2026-07-28"
-TOOLS = ["echo", "add", "sleep", "drop", "cut", "big", "unavailable", "later", "forget", "ask"]
+TOOLS = ["echo", "add", "sleep", "drop", "cut", "big", "unavailable", "later", "forget", "ask", "mute"]
 sessions: set[str] = set()
 refused: set[str] = set()
 options = argparse.Namespace()
@@ -59,6 +60,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_DELETE(self) -> None:
         sessions.discard(self.headers.get("mcp-session-id", ""))
+        if options.drip:
+            self.start(200, "text/plain", None)
+            while True:
+                self.wfile.write(b".")
+                self.wfile.flush()
+                time.sleep(0.1)
         self.reply(204, b"", "text/plain")
 
     def answer(self, method: str) -> dict[str, Any] | None:
@@ -108,6 +115,11 @@ class Handler(BaseHTTPRequestHandler):
             sessions.clear()
         elif tool == "ask":
             self.ask()
+            return
+        elif tool == "mute":
+            self.start(200, "text/event-stream", None)
+            self.wfile.flush()
+            self.connection.recv(1)  # until the client gives up
             return
         self.result(rid, {"content": [{"type": "text", "text": text}]})
 
@@ -181,6 +193,7 @@ def main() -> None:
     parser.add_argument("--era", default="2025-06-18")
     parser.add_argument("--ledger")
     parser.add_argument("--stream", action="store_true")
+    parser.add_argument("--drip", action="store_true")
     parser.parse_args(namespace=options)
     server = Quiet(("127.0.0.1", options.port), Handler)
     print(f"port {server.server_address[1]}", flush=True)  # noqa: T201  # how the test hears

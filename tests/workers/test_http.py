@@ -8,10 +8,13 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from mcpweft_schemas.outcome import Executed
+from mcpweft_workers import wire
 from mcpweft_workers.session import Cause, ServerSpec, Session, SessionState
+from mcpweft_workers.wire import COURTESY
 from servers.hold import failure, hold, listening, stdio, stop, text
 from waiting import until
 
@@ -89,6 +92,35 @@ async def test_time_outs_and_cancels_do_not_wait(port: int) -> None:
             await call
         assert time.monotonic() - began < 0.05
         assert text(await session.call("echo", {"text": "x"}, timeout=5)) == "x"
+
+
+@pytest.mark.parametrize("tool", ["sleep", "mute"])
+async def test_calls_that_were_given_up_hold_no_connection(
+    port: int, tool: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "COURTESY", 0.1)
+
+    def connections() -> int:
+        found = psutil.Process().net_connections("tcp4")
+        ports = [each.raddr.port for each in found if each.raddr and each.status == "ESTABLISHED"]
+        return ports.count(port)
+
+    async with hold(at(port)) as session:
+        await session.call("echo", {"text": "x"}, timeout=5)
+        before = connections()
+        for _ in range(5):
+            await failure(session, tool, timeout=0.1, ms=20_000)
+        await until(lambda: connections() <= before + 1)
+        assert text(await session.call("echo", {"text": "x"}, timeout=5)) == "x"
+        assert session.connects == 1
+
+
+async def test_a_server_that_does_not_let_a_session_end_holds_nobody_up() -> None:
+    with listening("web.py", "--drip") as (_, port):
+        began = time.monotonic()
+        async with hold(at(port)) as session:
+            await session.call("echo", {"text": "x"}, timeout=5)
+        assert time.monotonic() - began < COURTESY + 3
 
 
 @pytest.mark.parametrize("options", KINDS, ids=" ".join)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,16 +12,16 @@ from mcpweft_schemas.life import Class
 from mcpweft_schemas.outcome import Code, Executed
 from mcpweft_schemas.packing import unpack
 from mcpweft_schemas.wire import Delivery
+from mcpweft_schemas.word import Word
 from mcpweft_workers import judgement
 from mcpweft_workers.breaker import Outcome
 from mcpweft_workers.failure import CallFailed, Cause
 from mcpweft_workers.tool import Answer
 from proxy import Proxy
 from waiting import until
-from workbench import POOL, what_of
+from workbench import POOL, web_server, what_of
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Sequence
 
     from mcpweft_workers.binding import Binding
@@ -135,6 +136,29 @@ async def test_a_cancel_that_overtakes_its_request_stops_it_unsent(bench: Bench)
         reply = await bench.outcome(request_id)
     assert reply.cause == "CANCELLED"
     assert not bench.executed()
+
+
+async def test_a_call_that_is_stopped_while_its_server_is_spared_is_told_all_the_same(bench: Bench) -> None:
+    with web_server() as url:
+        config = bench.config({"command": None, "args": [], "url": url})
+        async with bench.worker(config) as worker:
+            sparing, go_on = asyncio.Event(), asyncio.Event()
+
+            async def slowly(capability: str, server: str, ms: int) -> Word:
+                sparing.set()
+                await go_on.wait()
+                return Word.OK
+
+            worker.store.pause = slowly  # type: ignore[method-assign]  # as a slow store answers
+            call = {"status": 429, "after": 1, "_nonce": "n"}
+            request_id = await bench.enqueue("later", call, max_attempts=1)
+            await sparing.wait()
+            assert worker.runner.in_flight == 1
+            worker.runner.stop_all()
+            go_on.set()
+            reply = await bench.outcome(request_id)
+            assert (reply.cause, reply.executed) == ("RATE_LIMITED", Executed.NO)
+            assert not worker.runner.in_flight
 
 
 async def test_a_large_answer_that_the_store_has_no_room_for_says_so(bench: Bench) -> None:

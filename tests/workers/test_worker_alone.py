@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from mcpweft_schemas.answer import Lease
 from mcpweft_schemas.outcome import Code
 from mcpweft_schemas.portion import part_of
+from mcpweft_schemas.word import Word
+from mcpweft_workers.tenancy import SLACK, Tenancy
 from waiting import until
 from workbench import POOL, text_of, web_server
 
@@ -46,6 +49,26 @@ async def test_a_worker_that_loses_its_lease_stops_the_server(bench: Bench) -> N
         await bench.store.lease("server.echo", "thief", 0)
         await until(lambda: worker.report.readiness()["ready"], within=15.0)
         await bench.store.cancel(POOL, call)
+
+
+async def test_a_lease_ends_in_time_though_the_store_says_nothing_any_more() -> None:
+    class Silent:
+        """A store that answers once."""
+
+        asked = False
+
+        async def lease(self, *_: Any) -> Any:
+            if self.asked:
+                await asyncio.Event().wait()
+            self.asked = True
+            return Lease(Word.OK, 1, "me", 600)
+
+    clock = asyncio.get_running_loop().time
+    tenancy = Tenancy(cast("Any", Silent()), "echo", "me", ttl=0.6, clock=clock)
+    await tenancy.take()
+    began = clock()
+    await tenancy.keep()
+    assert 0.6 * (1 - SLACK) - 0.05 < clock() - began < 0.6 * (1 - SLACK) + 0.05
 
 
 def test_the_parts_of_a_shared_server_add_up() -> None:

@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mcpweft_schemas.connect import StoreUnreachableError
 from mcpweft_schemas.outcome import Code, Executed
 from proxy import Proxy
 from waiting import until, until_sync
 from workbench import POOL, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
+    from mcpweft_schemas.wire import Delivery
     from workbench import Bench
 
 PROGRAM = """
@@ -163,6 +165,20 @@ async def test_a_worker_ends_while_the_store_is_away(own_bench: Bench) -> None:
         async with asyncio.timeout(12):
             await life
         await until(lambda: not lives(pid))
+
+
+async def test_a_worker_ends_while_a_large_answer_waits_for_a_store_that_is_away(bench: Bench) -> None:
+    async def away(capability: str, delivery: Delivery, pieces: Sequence[bytes], ttl_ms: int) -> None:
+        raise StoreUnreachableError("the store is away")
+
+    worker = bench.make(bench.config(worker={"grace": 0.2}))
+    worker.store.lay_chunks = away  # type: ignore[method-assign]  # as a store that is away answers
+    life = asyncio.create_task(worker.run())
+    await bench.enqueue("blob", {"size": 2_000_000})
+    await until(lambda: any(run.judged for run in worker.runner._runs.values()), within=15.0)
+    worker.stop()
+    async with asyncio.timeout(20):
+        await life
 
 
 async def test_a_worker_that_is_told_to_end_twice_at_once_leaves_nothing_that_nobody_looks_at(

@@ -10,9 +10,10 @@ Above stands link.py. Below: relay.py, httpx2. It must never know what a call me
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.request import getproxies_environment, proxy_bypass
 
@@ -24,7 +25,7 @@ from mcpweft_schemas.outcome import Executed
 from mcpweft_workers.failure import Cause
 from mcpweft_workers.relay import Relay
 from mcpweft_workers.respite import respite
-from mcpweft_workers.wire import PASSAGE
+from mcpweft_workers.wire import COURTESY, PASSAGE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 
 CONNECT = 5.0
 """Seconds for a TCP and TLS connection."""
-COURTESY = 2.0
-"""Seconds for a request whose answer nobody waits for: a notification, or the end of a session."""
 _ERROR = 400
 _TOO_MANY = 429
 _LATER = (_TOO_MANY, 503)
@@ -111,13 +110,13 @@ class Softened(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send one request; a POST always gets an answer."""
+        if request.method == "DELETE":
+            return await self._farewell(request)
         passage = PASSAGE.get()
-        if _is_courtesy(request):
-            request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), COURTESY)
-        elif passage is not None:
-            request.extensions["trace"] = _Trace(passage)
         try:
-            response = await self._inner.handle_async_request(request)
+            response = await self._exchange(request, passage)
+        except TimeoutError:
+            return httpx2.Response(202, request=request)  # of a call that was given up
         except httpx2.TransportError as exc:
             if request.method != "POST":
                 raise
@@ -129,8 +128,27 @@ class Softened(httpx2.AsyncBaseTransport):
             return response
         if response.status_code >= _ERROR:
             return await self._refused(request, response, passage)
-        if passage is not None:
-            response.stream = Capped(response, self._spec.max_result, passage)
+        response.stream = Capped(response, self._spec.max_result, passage)
+        return response
+
+    async def _exchange(self, request: httpx2.Request, passage: Passage | None) -> httpx2.Response:
+        """Send a request; return its answer as soon as it begins."""
+        if _is_courtesy(request):
+            request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), COURTESY)
+        elif passage is not None:
+            request.extensions["trace"] = _Trace(passage)
+            async with passage.waiting():
+                return await self._inner.handle_async_request(request)
+        return await self._inner.handle_async_request(request)
+
+    async def _farewell(self, request: httpx2.Request) -> httpx2.Response:
+        """End the server's session. What it says to that is neither waited for long nor read far."""
+        try:
+            async with asyncio.timeout(COURTESY):
+                response = await self._inner.handle_async_request(request)
+                await self._body(response)
+        except TimeoutError:
+            return httpx2.Response(202, request=request)
         return response
 
     async def _refused(
@@ -198,16 +216,24 @@ class Capped(httpx2.AsyncByteStream):
         self._passage = passage
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        size = 0
+        size, chunks = 0, aiter(self._inner)
+        while (chunk := await self._next(chunks)) is not None:
+            size += len(chunk)
+            if self._cap is not None and size > self._cap:
+                self._note(Cause.TOO_LARGE, f"The answer is over {self._cap} bytes", Executed.YES)
+                return
+            yield chunk
+
+    async def _next(self, chunks: AsyncIterator[bytes]) -> bytes | None:
+        """Return the next bytes; None at the end, and where it breaks off or is given up."""
         try:
-            async for chunk in self._inner:
-                size += len(chunk)
-                if self._cap is not None and size > self._cap:
-                    self._note(Cause.TOO_LARGE, f"The answer is over {self._cap} bytes", Executed.YES)
-                    return
-                yield chunk
+            async with nullcontext() if self._passage is None else self._passage.waiting():
+                return await anext(chunks, None)
+        except TimeoutError:
+            return None
         except httpx2.TransportError as exc:
             self._note(Cause.CONNECTION_FAILED, f"The answer broke off: {_say(exc)}", Executed.MAYBE)
+            return None
 
     def _note(self, cause: Cause, text: str, executed: Executed) -> None:
         if self._passage is not None:
@@ -239,7 +265,7 @@ def _proxy(url: str) -> str | None:
 
 def _is_courtesy(request: httpx2.Request) -> bool:
     """Whether nobody waits for the answer."""
-    return request.method == "DELETE" or b'"notifications/' in request.content[:100]
+    return b'"notifications/' in request.content[:100]
 
 
 def _forgotten(status: int, body: bytes) -> bool:

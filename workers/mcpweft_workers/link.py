@@ -149,6 +149,9 @@ class Link:
         current = PASSAGE.set(passage)
         try:
             reply = await self.session.send_request(CallToolRequest(params=params), Reply)
+        except asyncio.CancelledError:
+            passage.give_up()
+            raise
         finally:
             PASSAGE.reset(current)
             if token is not None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mcpweft_workers.slots import Slots
     from mcpweft_workers.vigil import Vigil
 
-_LONGEST = 500  # characters of a reason
+_BEGINNING, _END = 200, 400  # characters of a reason: what it is, and how a server's last words end
 _SHUT = {State.OPEN: 1.0, State.FORCED_OPEN: 1.0, State.CORDONED: 1.0, State.HALF_OPEN: 0.5}
 
 
@@ -95,7 +95,7 @@ class Report:
             "health": self.health.value,
             "ping_ms": _rounded(self.check.ping_ms),
             "service_ms": _rounded(self.runner.service_ms),
-            "reason": (self.gate.reason or self.session.reason)[:_LONGEST],
+            "reason": _shortened(self.gate.reason or self.session.reason),
             "draining": self.draining(),
             "restarts": max(0, self.session.connects - 1),
             "silent_ms": round(1000 * (self.clock() - self.runner.heard_at)),
@@ -143,3 +143,7 @@ class Report:
 
 def _rounded(value: float | None, digits: int = 1) -> float | None:
     return None if value is None else round(value, digits)
+
+
+def _shortened(reason: str) -> str:
+    return reason if len(reason) <= _BEGINNING + _END else f"{reason[:_BEGINNING]} … {reason[-_END:]}"

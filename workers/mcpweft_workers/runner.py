@@ -192,6 +192,12 @@ class Runner:
         for run in list(self._runs.values()):
             self._stop(run, judgement.SHUTTING_DOWN)
 
+    def abandon(self) -> None:
+        """End what has not ended since: it can no longer be told how."""
+        for run in list(self._runs.values()):
+            if run.task is not None:
+                run.task.cancel()
+
     def hand_over(self) -> None:
         """Give up the runs that others may take up at once, their server being taken out.
 
@@ -277,9 +283,11 @@ class Runner:
         try:
             return await self._call(run)
         except CallFailed as failure:
+            judged = self._failed(run, failure)
             if failure.respite:
+                run.judged = True  # whoever stops it now must not keep this from being told
                 await self._spare(run, failure.respite)
-            return self._failed(run, failure)
+            return judged
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if not run.stopped or task is None or task.cancelling() > 1:

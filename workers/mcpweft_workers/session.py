@@ -310,9 +310,14 @@ class Session:
     async def restart(self, reason: str) -> None:
         """End the server at once and connect again; calls in flight fail. Returns once the old is gone."""
         link = self._link
+        self.cut(f"was restarted: {reason}")
         if link is not None:
-            link.wire.end(Cause.SERVER_DIED, f"Server {self.spec.name!r} was restarted: {reason}")
             await link.closed.wait()
+
+    def cut(self, what: str) -> None:
+        """End the server at once, without the time that it is given otherwise; calls in flight fail."""
+        if self._link is not None:
+            self._link.wire.end(Cause.SERVER_DIED, f"Server {self.spec.name!r} {what}")
 
     def _with_stderr(self, text: str) -> str:
         link = self._link

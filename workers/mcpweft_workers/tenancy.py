@@ -57,7 +57,8 @@ class Tenancy:
     async def keep(self) -> None:
         """Renew until the lease is lost."""
         while True:
-            await asyncio.sleep(max(0.01, min(self._ttl / 3, self._until - self._clock())))
+            # Half of what is left: one more ask has its time before that is over.
+            await asyncio.sleep(max(0.01, min(self._ttl / 3, (self._until - self._clock()) / 2)))
             if not await self._ask() and not self.is_held:
                 event(logging.WARNING, "lease lost", lease=self.name, holder=self.holder)
                 return
@@ -71,8 +72,12 @@ class Tenancy:
 
     async def _ask(self) -> bool:
         asked = self._clock()
+        left = self._until - asked
+        limit = (
+            min(self._ttl / 3, left) if left > 0 else self._ttl / 3
+        )  # no answer is waited for beyond the lease
         try:
-            async with asyncio.timeout(self._ttl / 3):
+            async with asyncio.timeout(limit):
                 lease = await self._store.lease(self.name, self._worker, round(self._ttl * 1000))
         except (McpweftError, TimeoutError):
             return False

@@ -13,8 +13,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from mcp.shared.message import SessionMessage
@@ -33,11 +34,13 @@ from mcpweft_schemas.outcome import Executed
 from mcpweft_workers.failure import Cause
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, Callable
     from types import TracebackType
 
 log = logging.getLogger(__name__)
 
+COURTESY = 2.0
+"""Seconds for a request whose answer nobody waits for: a notification, or a call that was given up."""
 ROOM = 1024
 """Messages that may wait for the SDK; beyond it the transport stops reading, so a flood costs the server."""
 _INPUT = frozenset({"elicitation/create", "sampling/createMessage", "roots/list"})
@@ -56,6 +59,24 @@ class Passage:
     respite: float = 0.0
     request_id: RequestId | None = None
     on_progress: Callable[[float, float | None, str | None], None] | None = None
+    _until: float | None = None
+    _waits: set[asyncio.Timeout] = field(default_factory=set["asyncio.Timeout"])
+
+    @asynccontextmanager
+    async def waiting(self) -> AsyncGenerator[None]:
+        """Bound a wait for bytes: by nothing, until nobody wants the answer. Then it raises TimeoutError."""
+        async with asyncio.timeout_at(self._until) as wait:
+            self._waits.add(wait)
+            try:
+                yield
+            finally:
+                self._waits.discard(wait)
+
+    def give_up(self) -> None:
+        """Want the answer no more: what is still waited for ends within moments."""
+        self._until = asyncio.get_running_loop().time() + COURTESY
+        for wait in self._waits:
+            wait.reschedule(self._until)
 
     def fault(self, cause: Cause, message: str, executed: Executed | None = None) -> None:
         """Note why the call fails; the first reason stands."""

@@ -262,6 +262,7 @@ class Worker:
             if self.plan.port is not None:
                 self.endpoint = self._endpoint(self.plan.port)
                 await stack.enter_async_context(self.endpoint)
+                event(logging.INFO, "listening", host=self.endpoint.address, port=self.endpoint.port)
             stack.push_async_callback(self._leave)
             self._heart.start()
             async with asyncio.TaskGroup() as doers:
@@ -333,6 +334,7 @@ class Worker:
                 server = tenure.create_task(self.session.run(), name="exclusive server")
                 await self._tenancy.keep()
                 self.gate.close("lease", f"lost the lease {self._tenancy.name}")
+                self.session.cut("lost its lease")  # at once: somebody else may start it now
                 server.cancel()
 
     async def _stand_by(self) -> None:
@@ -369,6 +371,7 @@ class Worker:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LAST_WORDS):
                     await self.runner.idle()
+            self.runner.abandon()
 
     async def _stop_fetching(self) -> None:
         async with asyncio.TaskGroup() as stops:
