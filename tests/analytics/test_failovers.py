@@ -77,6 +77,30 @@ def test_what_was_taken_out_by_hand_is_told_as_that(after: str) -> None:
     assert brief(breaker(1, after), breaker(4, "closed")) == [("forced", "alpha", 3.0)]
 
 
+def died(second: float, worker: str = "w1", pool: str = "a", **data: Any) -> Event:
+    return at(second, Kind.WORKER_DIED, worker, pool=pool, **data)
+
+
+def joined(second: float, worker: str = "w1", pool: str = "a") -> Event:
+    return at(second, Kind.WORKER_JOINED, worker, pool=pool)
+
+
+def test_a_worker_that_comes_back_and_dies_again_has_died_twice() -> None:
+    twice = told(died(1, moved=1), joined(2), died(1000, moved=5), joined(1003))
+    assert [(one.began_ms, one.recovery_s, one.moved) for one in twice] == [
+        (1000, 1.0, 1),
+        (1_000_000, 3.0, 5),
+    ]
+    stood_in = told(died(1), joined(2, "w2"), died(1000, "w2"), joined(1001, "w2"))
+    assert [one.recovery_s for one in stood_in] == [1.0, 1.0]
+
+
+def test_what_is_told_late_of_a_workers_other_pools_is_the_same_death() -> None:
+    events = [died(1, moved=1), joined(2, "w2"), died(3, pool="b", moved=2), joined(4, "w2", "b")]
+    (one,) = told(*events)
+    assert (one.pools, one.moved, one.recovery_s) == (("a", "b"), 3, 1.0)
+
+
 def test_each_time_is_a_failover_of_its_own() -> None:
     events = [breaker(1, "open"), breaker(3, "closed"), breaker(10, "open"), breaker(11, "disabled")]
     assert brief(*events) == [("breaker", "alpha", 2.0), ("breaker", "alpha", 1.0)]

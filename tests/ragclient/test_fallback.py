@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mcpweft import errors
+from mcpweft.rag.detour import Detour, Way
+from mcpweft.rag.route import Route
 from mcpweft_schemas.edition import Edition
 from proxy import Proxy
 from waiting import until
@@ -49,6 +51,38 @@ async def test_a_pool_without_a_worker_is_gone_round_at_once(shelf: Shelf) -> No
         answer = await rag.query("zip")
     assert answer.metadata.fallback
     assert "no worker" in answer.metadata.fallback_reason
+
+
+async def test_a_full_queue_is_gone_round_at_once(shelf: Shelf) -> None:
+    config = shelf.config(queue={"bound": 1})
+    async with shelf.bench.worker(config), shelf.client() as client:
+
+        async def fill() -> None:
+            waits = {"query": "zip wait 3000"}
+            while True:
+                await client.submit("hybrid_search.search", waits, priority="critical", when_full="raise")
+
+        with pytest.raises(errors.QueueFullError):
+            await fill()
+        settings: dict[str, Any] = {"fallback": shelf.fallback("--quick"), "fallback_after": 60.0}
+        async with shelf.rag(**settings) as rag:
+            said = (await rag.query("zip", priority="critical")).metadata
+    assert said.fallback
+    assert "full" in said.fallback_reason
+
+
+async def test_a_try_that_breaks_leaves_the_next_one_to_another_question() -> None:
+    detour = Detour(first=0.0)
+    detour.failed(0.0, "gone")
+
+    async def breaks() -> Any:
+        raise ValueError("no reply")
+
+    route = Route(None, 1.0)
+    assert detour.way(1.0) is Way.BOTH
+    with pytest.raises(ValueError, match="no reply"):
+        await route._told(detour, breaks())
+    assert detour.way(1.0) is Way.BOTH
 
 
 async def test_other_pools_are_not_gone_round(shelf: Shelf, library: Worker) -> None:

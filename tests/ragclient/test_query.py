@@ -9,6 +9,10 @@ import pytest
 
 from mcpweft import Class, errors
 from mcpweft.rag import HYBRID, Choice, Query, RagClient, RagSettings, SyncRagClient
+from mcpweft.rag import client as rag_client
+from mcpweft.rag.answer import passages
+from mcpweft_schemas.edition import Edition
+from proxy import Proxy
 from waiting import until
 
 if TYPE_CHECKING:
@@ -121,6 +125,8 @@ async def test_a_question_has_the_priority_that_it_is_given_or_that_its_form_hin
         ({"query": "q", "threshold": "much"}, "threshold"),
         ({"query": "q", "context": 3}, "context"),
         ({"query": "q", "metadata": {"x": object()}}, "metadata"),
+        ({"query": "q", "metadata": "x"}, "metadata"),
+        ({"query": "q", "capability": 7}, "capability"),
     ],
 )
 async def test_what_is_no_question_is_refused_by_name_and_asks_nobody(
@@ -142,6 +148,64 @@ async def test_a_tools_own_error_and_an_answer_that_is_none_are_told_and_asked_o
             await rag.query("strange")
         assert (await rag.query("zip")).metadata.server_id == "echo"
     assert not shelf.asked_beside()
+
+
+@pytest.mark.parametrize(
+    ("result", "says"),
+    [
+        ({"metadata": "page 3"}, "metadata"),
+        ({"metadata": 7}, "metadata"),
+        ({"relationships": 5}, "relationships"),
+        ({"relationships": "ab"}, "relationships"),
+        ({"relationships": {"a": {}}}, "relationships"),
+        ({"relationships": ["a"]}, "relationships"),
+        ({"score": "much"}, "scores"),
+        ({"content": 1}, "content"),
+    ],
+)
+def test_a_result_that_is_none_is_a_tools_error(result: dict[str, Any], says: str) -> None:
+    with pytest.raises(errors.ToolError, match=says):
+        passages({"results": [{"content": "x"} | result]}, Query("q"), "x")
+
+
+async def test_a_question_that_rules_send_elsewhere_says_where_it_went(shelf: Shelf, library: Worker) -> None:
+    rule = {
+        "name": "moved",
+        "when": {"capability": ["websearch", "vector_search"]},
+        "then": {"capability": "graph_query"},
+    }
+    await shelf.bench.store.amend(Edition(document={"rules": [rule]}), "m1")
+    async with shelf.rag(cache=60.0) as rag:
+        answer = await rag.query("zip", capability="websearch")
+        assert (answer.metadata.capability, answer.metadata.source) == ("graph_query", "graph")
+        for _ in range(2):
+            answer = await rag.query("zip", capability="vector_search")
+            assert (answer.metadata.capability, answer.metadata.cached) == ("graph_query", False)
+
+
+async def test_who_has_more_time_does_not_share_the_end_of_who_has_less(
+    shelf: Shelf, library: Worker
+) -> None:
+    async with shelf.rag() as rag:
+        hasty = asyncio.create_task(rag.query("zip wait 1000", threshold=0, timeout=0.3))
+        await until(shelf.asked)
+        answer = await rag.query("zip wait 1000", threshold=0)
+        assert answer.results
+        with pytest.raises(errors.RequestTimeoutError):
+            await hasty
+
+
+async def test_a_store_that_is_away_for_a_moment_is_ridden_out_as_by_a_call(
+    shelf: Shelf, library: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rag_client, "_TOOLS_S", 0.0)
+    async with Proxy(shelf.bench.url) as way, shelf.rag(way.url) as rag:
+        await rag.query("zip")
+        await way.shut()
+        asking = asyncio.create_task(rag.query("archive", threshold=0))
+        await asyncio.sleep(0.3)
+        await way.reopen()
+        assert (await asking).results
 
 
 async def test_without_a_fallback_a_question_fails_as_a_call_does(shelf: Shelf) -> None:

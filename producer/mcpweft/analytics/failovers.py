@@ -56,6 +56,7 @@ class _Cases:
     def __init__(self) -> None:
         self.all: list[_Case] = []
         self._arrived: set[str] = set()  # workers that have stood in for a dead one already
+        self._joined_since: set[tuple[str, str]] = set()  # workers and their pools, since they last died
 
     def hear(self, event: Event) -> None:
         """Take the next event."""
@@ -125,16 +126,25 @@ class _Cases:
 
     def _died(self, event: Event) -> None:
         case = next(
-            (c for c in self.all if c.trouble is Trouble.WORKER_DIED and event.worker in c.workers), None
+            (c for c in reversed(self.all) if c.trouble is Trouble.WORKER_DIED and event.worker in c.workers),
+            None,
         )
-        if case is None:
+        if case is None or self._is_back(event):
             case = self._begin(Trouble.WORKER_DIED, event)
+            self._arrived.discard(event.worker)
+            self._joined_since = {each for each in self._joined_since if each[0] != event.worker}
         if event.pool and event.pool not in case.pools:
             case.pools.append(event.pool)
         case.moved += _count(event, "moved")
         case.lost += _count(event, "lost")
 
+    def _is_back(self, event: Event) -> bool:
+        """Whether a worker has joined again since it died: else this is told of the same death."""
+        pools = {pool for worker, pool in self._joined_since if worker == event.worker}
+        return event.pool in pools if event.pool else bool(pools)
+
     def _joined(self, event: Event) -> None:
+        self._joined_since.add((event.worker, event.pool))
         if event.worker in self._arrived:
             return
         case = self._find(Trouble.WORKER_DIED, event.server, event.worker)

@@ -95,12 +95,17 @@ def _passage(raw: Any, whose: str) -> Passage:
         raise _strange(whose, "one of its results has no text as `content`")
     if isinstance(score, bool) or not isinstance(score, (int, float, type(None))):
         raise _strange(whose, f"one of its scores is {score!r}")
+    metadata, relationships = each.get("metadata") or {}, each.get("relationships") or ()
+    if not isinstance(metadata, Mapping):
+        raise _strange(whose, "the `metadata` of one of its results is no object")
+    if not isinstance(relationships, list | tuple) or not all(isinstance(r, Mapping) for r in relationships):
+        raise _strange(whose, "the `relationships` of one of its results are no list of objects")
     return Passage(
         content=content,
         score=None if score is None else float(score),
         source=str(each.get("source") or ""),
-        metadata=dict(each.get("metadata") or {}),
-        relationships=tuple(each.get("relationships") or ()),
+        metadata=dict(metadata),
+        relationships=tuple(relationships),
     )
 
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from cachetools import TTLCache
+from cachetools import LRUCache, TTLCache
 
 from mcpweft.client import Client
 from mcpweft.rag.analyser import hint
@@ -28,8 +28,16 @@ from mcpweft.rag.route import Route
 from mcpweft.rag.settings import RagSettings
 from mcpweft.rag.tooling import USUAL, Searcher, arguments_of, choose
 from mcpweft.terms import span
-from mcpweft_schemas.errors import InvalidArgumentsError, InvalidConfigError, RequestTimeoutError
+from mcpweft_schemas.connect import StoreUnreachableError
+from mcpweft_schemas.errors import (
+    InvalidArgumentsError,
+    InvalidConfigError,
+    RequestTimeoutError,
+    UnknownCapabilityError,
+)
+from mcpweft_schemas.keys import capability_of
 from mcpweft_schemas.outcome import Executed
+from mcpweft_schemas.rules.tag import untagged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -130,7 +138,12 @@ class RagClient:
             return _again(kept, opened.clock() - begun)
         try:
             async with asyncio.timeout(within + _GRACE_S):
-                return await opened.flights.join(key, lambda: opened.ask(asked, choice, key, within))
+                same = (
+                    key,
+                    within,
+                    asked.priority,
+                )  # who has longer, or comes first, is not held back by others
+                return await opened.flights.join(same, lambda: opened.ask(asked, choice, key, within))
         except TimeoutError:
             raise _overdue(within) from None
 
@@ -156,13 +169,14 @@ class _Opened:
         self.kept: TTLCache[str, Answer] = TTLCache(
             settings.cache_entries if settings.cache else 0, settings.cache or 1.0, self.clock
         )
-        self._tools: TTLCache[str, tuple[Searcher, bool]] = TTLCache(_TOOLS_MOST, _TOOLS_S, self.clock)
+        self._tools: LRUCache[str, _Tool] = LRUCache(_TOOLS_MOST)
 
     async def ask(self, query: Query, choice: Choice, key: str, within: float) -> Answer:
         """Ask, and keep the answer where that is allowed."""
         begun = self.clock()
         may_keep = False
         capability = choice.capability
+        alone = self.settings.fallback is None
 
         async def fabric(left: float) -> Result:
             nonlocal may_keep
@@ -175,20 +189,22 @@ class _Opened:
                 timeout=left,
                 idempotent=True,
                 metadata=query.metadata,
-                when_unavailable="raise" if self.settings.fallback is not None else "queue",
+                when_unavailable="queue" if alone else "raise",
+                when_full="wait" if alone else "raise",
             )
 
         routed = await self.route.go(capability, query, fabric, within)
         result = routed.result
+        went = capability if routed.detour else _pool_of(result)  # rules may have sent it elsewhere
         found = passages(result.data, query, f"{capability} on server {result.server!r}")
         answer = Answer(
             found,
             Origin(
                 query_id=result.request_id,
                 server_id=result.server,
-                capability=capability,
+                capability=went,
                 reason=choice.reason,
-                source=source_of(capability),
+                source=source_of(went),
                 total_results=len(found),
                 processing_time=1000 * (self.clock() - begun),
                 queued_ms=result.queued_ms,
@@ -198,23 +214,47 @@ class _Opened:
                 fallback_reason=routed.detour,
             ),
         )
-        if may_keep and not routed.detour and self.kept.maxsize:
+        if may_keep and not routed.detour and went == capability and self.kept.maxsize:
             self.kept[key] = answer
         return answer
 
     async def _tool(self, capability: str) -> tuple[Searcher, bool]:
         """Return the tool of a pool that searches, and whether all of its servers call it read-only."""
         known = self._tools.get(capability)
-        if known is not None:
-            return known
+        if known is not None and self.clock() < known.until:
+            return known.searcher, known.read_only
         wanted = self.settings.tools.get(capability)
-        listed = await self.client.tools(capability)
+        unknown = Searcher(wanted or USUAL, {})
+        try:
+            listed = await self.client.tools(capability)
+        except UnknownCapabilityError:
+            return unknown, False  # a name that only rules know; the call itself says so, where they do not
+        except StoreUnreachableError:
+            if known is None:
+                raise
+            return known.searcher, known.read_only  # the call itself waits for the store to come back
         if not listed:  # nobody has served there yet: whoever comes will say
-            return Searcher(wanted or USUAL, {}), False
+            return unknown, False
         tool = choose(listed, wanted, f"capability {capability!r}")
         read_only = all(each.read_only for each in listed if each.name == tool.name)
-        found = self._tools[capability] = Searcher(tool.name, tool.input_schema), read_only
-        return found
+        found = _Tool(Searcher(tool.name, tool.input_schema), read_only, self.clock() + _TOOLS_S)
+        self._tools[capability] = found
+        return found.searcher, found.read_only
+
+
+@dataclass(frozen=True, slots=True)
+class _Tool:
+    """What is known of a pool's tool."""
+
+    searcher: Searcher
+    read_only: bool
+    until: float
+    """When it is asked for anew."""
+
+
+def _pool_of(result: Result) -> str:
+    """Return the capability that answered, without the tags that rules demanded."""
+    return untagged(capability_of(result.request_id))[0]
 
 
 def _key(query: Query, choice: Choice) -> str:

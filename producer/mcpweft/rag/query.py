@@ -6,14 +6,13 @@ InvalidArgumentsError that names it and says what to write.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mcpweft_schemas.errors import InvalidArgumentsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from mcpweft.terms import Priority
 
 MAX_RESULTS, THRESHOLD = 5, 0.7
@@ -51,6 +50,14 @@ class Query:
         if not _is(self.threshold, int, float) or not 0 <= self.threshold <= 1:
             raise InvalidArgumentsError(
                 f"threshold is {self.threshold!r}", advice="Write a number from 0 to 1."
+            )
+        if self.metadata is not None and not _is(self.metadata, Mapping):
+            raise InvalidArgumentsError(
+                f"metadata is {self.metadata!r}", advice="Give it a mapping of JSON values."
+            )
+        if self.capability is not None and not (_is(self.capability, str) and self.capability):
+            raise InvalidArgumentsError(
+                f"capability is {self.capability!r}", advice="Name a pool, or leave it out."
             )
         return self
 

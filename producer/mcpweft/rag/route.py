@@ -96,14 +96,14 @@ class Route:
         """Ask the fabric, and tell the detour what came of it."""
         try:
             result = await asking
-        except asyncio.CancelledError:
-            detour.dropped()
-            raise
         except McpweftError as error:
             if _is_away(error):
                 detour.failed(self._clock(), error.what, after=error.retry_after or 0.0)
             else:
                 detour.served()  # it is there: the question, the tool or a server is at fault
+            raise
+        except BaseException:
+            detour.dropped()
             raise
         detour.served()
         return result
