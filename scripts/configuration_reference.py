@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 from pydantic import BeforeValidator
 
-from mcpweft_schemas import duration, mcpjson, size, slug
+from mcpweft_schemas import duration, frequency, mcpjson, size, slug
 from mcpweft_schemas.config import Config, ServerConfig, environment, shape
 from mcpweft_schemas.config.shape import Kind
 
@@ -87,8 +87,9 @@ def _table(model: type[Section], above: tuple[str, ...], *, tables: bool = True)
         if not tables and shape.section(field.annotation):
             continue
         key = (*above, name)
+        what = _what(field.annotation, _field_readers(field))
         rows.append(
-            f"| `{name}`<br>`{environment.variable_of(key)}` | {_what(field)} | {_default(field)} | "
+            f"| `{name}`<br>`{environment.variable_of(key)}` | {what} | {_default(field)} | "
             f"{_cell(field.description or '')} |"
         )
     return "\n".join(rows) + "\n\n"
@@ -98,27 +99,34 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def _readers(field: FieldInfo) -> list[Any]:
-    """Return the functions that read a field's value, those inside `… | None` included."""
-    found = list(field.metadata)
-    for arm in get_args(field.annotation) if shape.kind(field.annotation) is Kind.VALUE else ():
-        if get_origin(arm) is Annotated:
-            found.extend(get_args(arm)[1:])
+def _readers(annotation: Any) -> list[Any]:
+    """Return the functions that read a value, those inside `… | None` included."""
+    arms = (annotation, *(get_args(annotation) if shape.kind(annotation) is Kind.VALUE else ()))
+    found = [each for arm in arms if get_origin(arm) is Annotated for each in get_args(arm)[1:]]
     return [each.func for each in found if isinstance(each, BeforeValidator)]
 
 
-def _what(field: FieldInfo) -> str:
-    inner = shape.bare(field.annotation)
-    if duration.seconds in _readers(field):
-        return "duration"
-    if size.octets in _readers(field):
-        return "size"
+def _field_readers(field: FieldInfo) -> list[Any]:
+    own = [each.func for each in field.metadata if isinstance(each, BeforeValidator)]
+    return own + _readers(field.annotation)
+
+
+_UNITS = {duration.seconds: "duration", size.octets: "size", frequency.per_second: "rate"}
+
+
+def _what(annotation: Any, readers: list[Any]) -> str:
+    inner = shape.bare(annotation)
+    if unit := next((_UNITS[each] for each in readers if each in _UNITS), ""):
+        return unit
     if isinstance(inner, type) and issubclass(inner, Enum):
         return " or ".join(f"`{member.value}`" for member in inner)
     if get_origin(inner) is tuple:
         return "list of tables" if shape.table(inner) else "list of texts"
     if get_origin(inner) is dict:
-        return "table of durations" if get_args(inner)[1] is not str else "table of texts"
+        value = get_args(inner)[1]
+        if isinstance(value, type) and issubclass(value, Enum):
+            return "table of names"
+        return f"table of {_what(value, _readers(value))}s"
     return {bool: "`true` or `false`", int: "whole number", float: "number", Path: "path"}.get(inner, "text")
 
 
@@ -127,7 +135,7 @@ def _default(field: FieldInfo) -> str:
     if isinstance(extra, dict) and "default_text" in extra:
         return str(extra["default_text"])
     value = field.get_default(call_default_factory=True, validated_data={})
-    return "unset" if value is None else f"`{_written(value, _readers(field))}`"
+    return "unset" if value is None else f"`{_written(value, _field_readers(field))}`"
 
 
 def _written(value: Any, readers: list[Any]) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from mcpweft_schemas.errors import BY_CODE
+from mcpweft_schemas.errors import BY_CODE, CallerError, FabricError, McpweftError, ToolFailure
 from mcpweft_schemas.outcome import Code
 
 _DO: dict[Code, str] = {
@@ -16,7 +16,8 @@ _DO: dict[Code, str] = {
     Code.FAILOVER_EXHAUSTED: "Read `attempts`: each names its server and cause. Replay it from the dead letters. "
     "With the cause `RETRY_BUDGET` it is retryable: the pool had no retry left at that moment.",
     Code.CONNECTION_FAILED: "Check the store's address and that it runs.",
-    Code.TIMEOUT: "`phase` says where: in the queue, add workers; in an attempt, raise `attempt_timeout`.",
+    Code.TIMEOUT: "`phase` says where: in the `queue`, add workers; in an `attempt`, raise `attempt_timeout`; in your own "
+    "`wait` for a result, ask again: the request goes on.",
     Code.QUEUE_FULL: 'Come back after `retry_after`, let the call wait (`when_full="wait"`), or add workers.',
     Code.UNKNOWN_CAPABILITY: "Check the spelling (near names are given), or start a server that offers it.",
     Code.UNKNOWN_TOOL: "Check the spelling (near names are given); `mcpweft tools` lists them.",
@@ -41,7 +42,7 @@ def page() -> str:
     """Return docs/errors.md: one row a code, in the order of the enum."""
     rows = [
         f"| `{code}` | {(BY_CODE[code].__doc__ or '').strip().splitlines()[0]} | `{BY_CODE[code].__name__}` "
-        f"| {BY_CODE[code].http_status} | {'yes' if BY_CODE[code].retryable else 'no'} | {_DO[code]} |"
+        f"| `{_branch(BY_CODE[code])}` | {BY_CODE[code].http_status} | {'yes' if BY_CODE[code].retryable else 'no'} | {_DO[code]} |"
         for code in Code
         if code is not Code.OK
     ]
@@ -54,8 +55,13 @@ Every error is a `McpweftError` with `code`, `executed` (`no`, `maybe`, `yes`: d
 `http_status`, `times`, `attempts` (server, worker, cause, time each) and `request_id`. `str(error)` says what happened,
 whether the tool ran, and what to change. Catch by who must act: `CallerError`, `ToolFailure`, `FabricError`.
 
-| code | meaning | exception | HTTP | retry as it is | what to do |
-|---|---|---|---|---|---|"""
+| code | meaning | exception | is a | HTTP | retry as it is | what to do |
+|---|---|---|---|---|---|---|"""
+
+
+def _branch(error: type[McpweftError]) -> str:
+    """Return which of the three kinds an error is of."""
+    return next(kind.__name__ for kind in (CallerError, ToolFailure, FabricError) if issubclass(error, kind))
 
 
 def main() -> int:

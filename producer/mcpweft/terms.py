@@ -6,7 +6,6 @@ store exists. Every wrong value is an InvalidConfigError that names the option a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -208,7 +207,7 @@ def read_terms(
         raise_on_tool_error=options.get("raise_on_tool_error", True),
         on_progress=options.get("on_progress"),
         tenant=_text("tenant", options.get("tenant", "")),
-        metadata=options.get("metadata"),
+        metadata=_metadata(options.get("metadata")),
         trace=_text("trace", options.get("trace", "")),
         key_keep=defaults.idempotency_ttl,
         keep=defaults.result_ttl if stored else KEEP_S,
@@ -226,9 +225,7 @@ def _check_times(terms: Terms, defaults: Defaults, *, given: bool) -> None:
         )
     if not given or not terms.attempt_timeout:
         return
-    waits = math.fsum(
-        min(defaults.backoff * 2**turn, defaults.backoff_max) for turn in range(terms.max_attempts - 1)
-    )
+    waits = duration.longest_wait(defaults.backoff, defaults.backoff_max, terms.max_attempts)
     need = terms.attempt_timeout * terms.max_attempts + waits
     if need > terms.timeout:
         say = duration.spoken
@@ -277,6 +274,12 @@ def _text(name: str, value: object) -> str:
     if isinstance(value, str):
         return value
     raise InvalidConfigError(f"{name} is {value!r}", advice="Write text, or leave it out.")
+
+
+def _metadata(value: object) -> Mapping[str, Any] | None:
+    if value is None or isinstance(value, Mapping):
+        return value
+    raise InvalidConfigError(f"metadata is {value!r}", advice="Give it a mapping of JSON values.")
 
 
 def _key(value: str | None) -> str | None:

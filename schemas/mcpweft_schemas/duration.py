@@ -15,6 +15,8 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|min|s|m|h|d)\s*")
 _WHOLE = re.compile(rf"(?:{_PART.pattern})+")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
+LONGEST_S = 3650 * 86_400.0
+"""No span is longer than ten years: milliseconds of it are written as whole numbers everywhere."""
 FORM = 'a duration, such as "500ms", "20s", "1h30m" or "7d" (a bare number is seconds)'
 """What to write where a duration is asked for."""
 
@@ -33,8 +35,8 @@ def seconds(value: object) -> float:
         value = _read(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"Write {FORM}")  # noqa: TRY004  # pydantic names the key of a ValueError
-    if not math.isfinite(value) or value < 0:
-        raise ValueError(f"Write {FORM}, not negative and finite")
+    if not 0 <= value <= LONGEST_S:  # NaN included
+        raise ValueError(f"Write {FORM}, not negative and 10 years at most")
     return float(value)
 
 
@@ -62,3 +64,11 @@ def spoken(span: float) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts) or "0s"
+
+
+def longest_wait(backoff: float, backoff_max: float, max_attempts: int) -> float:
+    """Return the most seconds that lie between `max_attempts` attempts: backoff doubles up to backoff_max."""
+    pauses, total, pause = max_attempts - 1, 0.0, backoff
+    while pauses > 0 and 0 < pause < backoff_max:
+        pauses, total, pause = pauses - 1, total + pause, 2 * pause
+    return total + pauses * min(pause, backoff_max)

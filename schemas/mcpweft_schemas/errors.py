@@ -243,7 +243,7 @@ class ConnectionFailedError(FabricError):
 
 
 class RequestTimeoutError(FabricError):
-    """The time allowed ran out; `phase` is `queue` or `attempt`."""
+    """The time ran out; `phase` says which: `queue`, `attempt`, or the `wait` for a result."""
 
     code = Code.TIMEOUT
     http_status = 504

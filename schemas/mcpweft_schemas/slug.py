@@ -1,9 +1,11 @@
 """The rule that makes a legal capability name of any server's name.
 
-A capability is `[a-z0-9][a-z0-9_-]{0,63}`. A name that is one already stays as it is. Of any other name:
+A capability is `[a-z0-9][a-z0-9_-]{0,63}`, and a server's own has no `--`, which stands before tags. A name
+that is one already stays as it is. Of any other name:
 
 1. accents are taken off and letters made small;
-2. every run of other characters becomes one `-`; `-` and `_` are taken off the front, `-` off the end;
+2. every run of `-` and other characters becomes one `-`; `-` and `_` are taken off the front, `-` off the
+   end;
 3. what is longer than 64 characters is cut, and ends in `-` and eight hex digits of the name's hash;
 4. where nothing is left, it is `server-` and those eight digits;
 5. where several names come to the same slug, the name that was legal as written keeps it, and each other
@@ -30,12 +32,12 @@ FORM = "1 to 64 of a-z, 0-9, - and _, the first one a letter or digit"
 """What to write where such a name is asked for."""
 
 _LONGEST = 64
-_FOREIGN = re.compile(r"[^a-z0-9_-]+")
+_FOREIGN = re.compile(r"[^a-z0-9_]+")
 
 
 def slug(name: str) -> str:
     """Return the capability that `name` gives when no other name is in its way (rules 1 to 4)."""
-    if LEGAL.fullmatch(name):
+    if LEGAL.fullmatch(name) and "--" not in name:
         return name
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     # A letter that has no plain form leaves nothing behind: its place is a gap like any other.

@@ -31,6 +31,18 @@ def test_a_server_serves_a_pool_just_where_it_carries_all_tags_of_it(
     assert (tagged(capability, asked) in pools(capability, carried)) is (asked <= carried)
 
 
+@given(CAPABILITY, TAGS, TAGS)
+def test_tags_may_be_added_to_those_that_a_pool_is_named_by(
+    capability: str, some: set[str], more: set[str]
+) -> None:
+    assert tagged(tagged(capability, some), more) == tagged(capability, some | more)
+
+
+def test_no_server_serves_by_its_name_what_only_tags_say() -> None:
+    config = Config.model_validate({"servers": {"search--gpu": {"command": "x"}}})
+    assert config.servers["search--gpu"].capabilities == ("search-gpu",)
+
+
 @given(CAPABILITY, TAGS)
 def test_the_name_of_a_pool_is_legal_and_tells_what_it_was_made_of(capability: str, tags: set[str]) -> None:
     name = tagged(capability, tags)

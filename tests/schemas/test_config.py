@@ -23,7 +23,7 @@ from mcpweft_schemas.config import (
     load_config,
     shape,
 )
-from mcpweft_schemas.config.root import longest_wait
+from mcpweft_schemas.duration import longest_wait
 from mcpweft_schemas.errors import InvalidConfigError
 
 if TYPE_CHECKING:
@@ -139,6 +139,13 @@ def test_the_environment_sets_a_key(variable: str, text: str, key: str, value: o
     for part in key.split("."):
         node = getattr(node, part)
     assert node == value
+
+
+def test_variables_that_differ_in_nothing_but_case_must_agree() -> None:
+    environ = {"MCPWEFT_QUEUE__BOUND": "5", "mcpweft_queue__bound": "5"}
+    assert load_config(None, {}, environ).queue.bound == 5
+    said = refused(None, {}, environ | {"mcpweft_queue__bound": "6"})
+    assert "MCPWEFT_QUEUE__BOUND and mcpweft_queue__bound differ, and both say queue.bound" in said
 
 
 def test_the_environment_reaches_into_a_server_by_its_folded_name(write: Write) -> None:
@@ -292,6 +299,9 @@ def test_the_longest_wait_doubles_up_to_its_bound() -> None:
     assert longest_wait(1, 10, 1) == 0
     assert longest_wait(1, 10, 3) == 3
     assert longest_wait(1, 10, 7) == 1 + 2 + 4 + 8 + 10 + 10
+    assert longest_wait(20, 10, 3) == 20
+    assert longest_wait(0, 10, 10**9) == 0
+    assert longest_wait(1, 10, 10**9) == pytest.approx(1e10)
 
 
 def test_the_reference_in_the_docs_is_what_the_models_say() -> None:

@@ -21,6 +21,9 @@ from mcpweft_schemas.slug import LEGAL, slug, slugs
         ("@scope/server-memory", "scope-server-memory"),
         ("Café Crème", "cafe-creme"),
         ("__x", "x"),
+        ("search--gpu", "search-gpu"),
+        ("x-", "x-"),
+        ("x--", "x"),
         ("a" * 64, "a" * 64),
     ],
 )
@@ -42,6 +45,7 @@ def test_a_long_name_is_cut_and_keeps_its_difference() -> None:
 @given(st.text())
 def test_every_slug_is_legal_and_its_own_slug(name: str) -> None:
     assert LEGAL.fullmatch(slug(name))
+    assert "--" not in slug(name)
     assert slug(slug(name)) == slug(name)
 
 

@@ -52,6 +52,7 @@ def read(environ: Mapping[str, str], servers: Iterable[str]) -> tuple[Layer, tup
 
     """
     layer, warnings = Layer(), list[str]()
+    said: dict[Key, str] = {}
     folded = _folded(servers)
     for variable in sorted(name for name in environ if name.upper().startswith(PREFIX) and environ[name]):
         rest = variable[len(PREFIX) :]
@@ -59,10 +60,11 @@ def read(environ: Mapping[str, str], servers: Iterable[str]) -> tuple[Layer, tup
         if key is None:
             _judge(variable, rest, warnings)
             continue
-        if layer.places.get(key) and layer.tree["redis"]["url"] != environ[variable]:
+        if (other := said.get(key)) and environ[other] != environ[variable]:
             raise InvalidConfigError(
-                f"{URL} and MCPWEFT_REDIS__URL differ, and both say redis.url", advice="Unset one of them."
+                f"{other} and {variable} differ, and both say {'.'.join(key)}", advice="Unset one of them."
             )
+        said[key] = variable
         place = f"{variable} in the environment"
         layer.put(key, value_of(place, key, environ[variable]), place)
     return layer, tuple(warnings)

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from mcpweft_schemas import duration, mcpjson, tomlfile
 from mcpweft_schemas.config import environment, fault, overlay
 from mcpweft_schemas.config.layer import Layer, leaves
-from mcpweft_schemas.config.root import Config, longest_wait
+from mcpweft_schemas.config.root import Config
 from mcpweft_schemas.errors import InvalidConfigError
 from mcpweft_schemas.mcpjson import BrokenServer
 
@@ -220,7 +220,7 @@ def _not_rescued(broken: Sequence[BrokenServer], whole: Layer) -> list[BrokenSer
 def _slow_servers(config: Config) -> list[str]:
     """Return a warning for each server whose attempts a call's own time cannot hold."""
     call, say = config.call, duration.spoken
-    waits = longest_wait(call.backoff, call.backoff_max, call.max_attempts)
+    waits = duration.longest_wait(call.backoff, call.backoff_max, call.max_attempts)
     found: list[str] = []
     for name, server in config.active.items():
         spans = [server.attempt_timeout or 0.0, *server.tool_timeouts.values()]

@@ -33,6 +33,7 @@ _OWN = {
     ("call", "outstanding"): "each client reads it as it starts",
     ("queue", "result_ttl"): "each client reads it as it starts",
     ("queue", "idempotency_ttl"): "each client reads it as it starts",
+    ("rag",): "each client reads it as it starts",
 }
 """What a fleet cannot set, and why."""
 _WITH_VARIABLES = {"command", "args", "env", "cwd", "url", "headers"}

@@ -31,11 +31,6 @@ from mcpweft_schemas.rules.rule import Match, Rule, distinct
 from mcpweft_schemas.slug import slugs
 
 
-def longest_wait(backoff: float, backoff_max: float, max_attempts: int) -> float:
-    """Return the most seconds that lie between `max_attempts` attempts: backoff doubles up to backoff_max."""
-    return sum(min(backoff * 2.0**turn, backoff_max) for turn in range(max_attempts - 1))
-
-
 class Config(Section):
     """Everything that can be set, with its defaults."""
 
@@ -119,7 +114,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _attempts_fit(self) -> Self:
         call = self.call
-        waits = longest_wait(call.backoff, call.backoff_max, call.max_attempts)
+        waits = duration.longest_wait(call.backoff, call.backoff_max, call.max_attempts)
         need = call.attempt_timeout * call.max_attempts + waits
         for key, span in (("timeout", call.timeout), ("submit_timeout", call.submit_timeout)):
             if need > span:

@@ -85,9 +85,10 @@ class RedisConfig(Section):
     url: str | None = Field(
         default=None,
         repr=False,  # it may hold a password
-        description="Where the store is: `redis://`, `rediss://` (TLS), `unix://`, `redis+cluster://` or "
-        "`redis+sentinel://host:port,host:port/service`. Unset: `mcpweft up` starts one of its own, and "
-        "everything else looks for a running `up`. `MCPWEFT_URL` sets it too.",
+        description="Where the store is: `redis://`, `unix://`, `redis+cluster://` or "
+        "`redis+sentinel://host:port,host:port/service`; with TLS `rediss`, where it says `redis`. Unset: "
+        "`mcpweft up` starts one of its own, and everything else looks for a running `up`. `MCPWEFT_URL` "
+        "sets it too.",
     )
     eviction: Eviction = Field(
         default=Eviction.REFUSE,
@@ -96,8 +97,9 @@ class RedisConfig(Section):
     )
     durability: Durability = Field(
         default=Durability.FAST,
-        description="What an accepted request survives: `fast` as the store is set up, `fsync` the store's "
-        "crash, `replicated` the loss of its machine. Checked at the start against what the store offers.",
+        description="What an accepted request survives: `fast` the death of the store's process, `fsync` "
+        "that of its machine with the disk intact, `replicated` a failover. Checked at the start against "
+        "what the store offers.",
     )
 
     @field_validator("url")

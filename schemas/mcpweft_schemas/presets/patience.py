@@ -9,7 +9,6 @@ import math
 from typing import TYPE_CHECKING
 
 from mcpweft_schemas import duration
-from mcpweft_schemas.config.root import longest_wait
 from mcpweft_schemas.presets.finding import error, key, recommendation, warning
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ _LONG_CHECK_S = 60.0
 def summed(subject: Subject) -> Iterator[Finding]:
     """Find attempts that a call's time does not hold, with the pauses between them."""
     call, say = subject.config.call, duration.spoken
-    pauses = longest_wait(call.backoff, call.backoff_max, call.max_attempts)
+    pauses = duration.longest_wait(call.backoff, call.backoff_max, call.max_attempts)
     spans = {"call.attempt_timeout": call.attempt_timeout}
     for server in subject.config.active.values():
         where = key("servers", server.name)
@@ -55,7 +54,9 @@ def ruled(subject: Subject) -> Iterator[Finding]:
         if rule.then.max_attempts is None and rule.then.timeout is None:
             continue
         attempts, span = rule.then.max_attempts or call.max_attempts, rule.then.timeout or call.timeout
-        need = call.attempt_timeout * attempts + longest_wait(call.backoff, call.backoff_max, attempts)
+        need = call.attempt_timeout * attempts + duration.longest_wait(
+            call.backoff, call.backoff_max, attempts
+        )
         if need >= span:
             yield warning(
                 f"{key('rules', rule.name)}.then",

@@ -10,7 +10,6 @@ import math
 from dataclasses import dataclass
 
 from mcpweft_schemas import duration
-from mcpweft_schemas.config.root import longest_wait
 from mcpweft_schemas.errors import InvalidConfigError
 from mcpweft_schemas.presets.preset import Load, Preset, Purpose, Setting, Size
 from mcpweft_schemas.presets.reliability import LEVELS, Reliability
@@ -64,7 +63,7 @@ class Plan:
     def _call(self) -> tuple[Setting, ...]:
         level = LEVELS[self.reliability]
         attempt = round_up(max(_PATIENCE * self.load.service_time, _FAST_S if self.fast else _ATTEMPT_S))
-        pauses = longest_wait(level.backoff, _BACKOFF_MAX, level.attempts)
+        pauses = duration.longest_wait(level.backoff, _BACKOFF_MAX, level.attempts)
         need = attempt * level.attempts + pauses
         timeout = round_up(1.25 * need)
         say = duration.spoken

@@ -35,9 +35,13 @@ def check(tag: str) -> str:
 
 
 def tagged(capability: str, tags: Iterable[str]) -> str:
-    """Return the pool of the servers of `capability` that carry all of `tags`; with none, itself."""
-    words = sorted(set(tags))
-    return capability + MARK + "-".join(words) if words else capability
+    """Return the pool of the servers of `capability` that carry all of `tags`; with none, itself.
+
+    A capability may be such a pool already: then its servers carry all of both.
+    """
+    plain, own = untagged(capability)
+    words = sorted({*own, *tags})
+    return plain + MARK + "-".join(words) if words else plain
 
 
 def pools(capability: str, tags: Iterable[str]) -> tuple[str, ...]:
