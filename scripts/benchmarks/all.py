@@ -56,15 +56,17 @@ def lines(record: dict[str, Any]) -> list[str]:
     rows: list[str] = []
     for name in [*goals, *(name for name in figures if name not in goals)]:
         value, goal = figures[name], goals.get(name, "")
-        inner: dict[str, Any] = value if isinstance(value, dict) else {}
-        if inner and all(isinstance(each, dict) for each in inner.values()):
+        inner: list[Any] = (
+            [each for each in value.values() if isinstance(each, dict)] if isinstance(value, dict) else []
+        )
+        if any(isinstance(one, dict) for each in inner for one in each.values()):
+            continue  # its own page has it as a table
+        if inner:
             rows += [
                 f"| {record['benchmark']} | `{name}.{key}` | {told(each)} |  |  |"
-                for key, each in inner.items()
+                for key, each in value.items()
             ]
-        elif not any(
-            isinstance(each, dict) for each in inner.values()
-        ):  # else its own page has it as a table
+        else:
             rows.append(f"| {record['benchmark']} | `{name}` | {told(value)} | {goal} | {met(value, goal)} |")
     return rows
 
