@@ -71,9 +71,9 @@ class Secretary:
         value = overlay.value_of(path, text)
         return plain(await self.amend(lambda document: overlay.with_value(document, path, value), by, reason))
 
-    async def unset(self, keys: list[str], by: str, reason: str) -> dict[str, Any]:
+    async def unset(self, keys: list[str] | str, by: str, reason: str) -> dict[str, Any]:
         """Leave keys, or tables, to each process's own configuration again, all of them in one version."""
-        paths = [overlay.key_of(key) for key in keys]
+        paths = [overlay.key_of(key) for key in ([keys] if isinstance(keys, str) else keys)]
         return plain(await self.amend(lambda document: reduce(overlay.without, paths, document), by, reason))
 
     async def apply(self, tree: dict[str, Any], by: str, reason: str, how: str) -> dict[str, Any]:

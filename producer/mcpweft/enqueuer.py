@@ -204,7 +204,8 @@ class Enqueuer:
             raise
         except Exception as error:  # noqa: BLE001  # whatever it is, its callers must hear of it
             for ticket in batch:
-                ticket.failed(ticket, error if isinstance(error, McpweftError) else _broken(error))
+                named = error if isinstance(error, McpweftError) else _broken(error, sent=ticket.sent)
+                ticket.failed(ticket, named)
             return ()
         self._told(capability, answer)
         return answer.items
@@ -270,13 +271,13 @@ def _unreachable(error: StoreUnreachableError, *, sent: bool) -> ConnectionFaile
     return failed
 
 
-def _broken(error: Exception) -> McpweftError:
+def _broken(error: Exception, *, sent: bool) -> McpweftError:
     """Return what a move is called that broke on its way: some of its batch may have been accepted before."""
     failed = StoreRefusedError(
         f"the store broke off: {error}",
         advice="Look at the store's log: its data may be of another kind. Repeat the request with an "
         "idempotency_key only.",
-        executed=Executed.MAYBE,
+        executed=_ran(sent=sent),
     )
     failed.__cause__ = error
     return failed

@@ -124,7 +124,7 @@ class Listener:
             got = await self._store.wait_entries(self._waiter, reading, most)
         finally:
             self._reading = frozenset()
-        self._most = _next(most, [fields for entries in got.values() for _, fields in entries], len(reading))
+        self._most = _next(most, [fields for entries in got.values() for _, fields in entries], len(got))
         for key in reading:
             if len(got.get(key, ())) < most:  # else there may be more
                 self.drained[key] = self.drained.get(key, 0) + 1

@@ -36,6 +36,14 @@ class Ticket:
 
 
 def left_of(submission: Submission, seconds: float) -> Submission:
-    """Return a request with no more time than that, a millisecond at least."""
+    """Return a request with no more time than that, a millisecond at least; its moments stay as they were."""
     left = max(1, round(1000 * seconds))
-    return submission if left >= submission.timeout_ms else replace(submission, timeout_ms=left)
+    if (lost := submission.timeout_ms - left) <= 0:
+        return submission
+    within = submission.start_within_ms
+    return replace(
+        submission,
+        timeout_ms=left,
+        delay_ms=max(0, submission.delay_ms - lost),
+        start_within_ms=max(1, within - lost) if within else 0,
+    )

@@ -22,6 +22,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from mcpweft_schemas.errors import ConnectionFailedError, InvalidConfigError, ResourceExhaustedError
+from mcpweft_schemas.outcome import Executed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -184,10 +185,12 @@ class Waiter:
 
 def _named(error: Exception) -> Exception:
     """Return what a failure of redis-py is called here; what a script answered stays as it is."""
-    if isinstance(error, _REFUSED) or str(error).startswith(_REFUSED_IN_SCRIPT):
+    within = str(error).startswith(_REFUSED_IN_SCRIPT)  # what the script did before stands
+    if within or isinstance(error, _REFUSED):
         return StoreRefusedError(
             f"the store refused the connection or a command: {error}",
             advice="Check the user, password and ACL of the store's URL.",
+            executed=Executed.MAYBE if within else Executed.NO,
         )
     passing = str(error).partition(" ")[0] in _PASSING
     if isinstance(error, trouble.ResponseError) and not isinstance(error, _UNREACHABLE) and not passing:
@@ -373,13 +376,16 @@ def _sentinel(url: str, extra: dict[str, Any]) -> Link:
             f"the Sentinel URL {url!r} names no service", advice="Write redis+sentinel://host:port/service."
         )
     query = dict(parse_qsl(parts.query))
-    watch = {"password": word} if (word := query.pop("sentinel_password", "")) else {}
+    word = query.pop("sentinel_password", "")
     tls = parts.scheme.startswith("rediss")
     user, at, _ = parts.netloc.rpartition("@")
     netloc = f"{user}{at}master"
     said = parse_url(urlunsplit(("rediss" if tls else "redis", netloc, f"/{db or 0}", urlencode(query), "")))
     there = {name: value for name, value in said.items() if name not in {"host", "port", "connection_class"}}
-    options = _options() | _keepalive() | there | extra | ({"ssl": True} if tls else {})
+    encrypted: dict[str, Any] = {"ssl": True} if tls else {}
+    options = _options() | _keepalive() | there | extra | encrypted
+    watch = encrypted | {name: value for name, value in there.items() if name.startswith("ssl_")}
+    watch |= {"password": word} if word else {}
     addresses = [(h.rpartition(":")[0] or h, int(h.rpartition(":")[2] or 26379)) for h in hosts]
     sentinel: Any = cast("Any", Sentinel)(addresses, sentinel_kwargs=watch | {"socket_connect_timeout": 3.0})
 

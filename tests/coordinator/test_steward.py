@@ -112,7 +112,7 @@ async def test_a_process_that_cannot_apply_it_keeps_its_last_good_one_and_says_s
     (told,) = [event for event in other.told if event.kind is Kind.CONFIGURATION_REFUSED]
     assert "min (2) is over max (1)" in told.reason
     assert told.data == {"version": 2, "kept": 1}
-    await here.secretary.unset(["servers.echo"], "ann", "")
+    await here.secretary.unset("servers.echo", "ann", "")
     await other.steward.catch_up()
     assert other.steward.edition.version == 3
 

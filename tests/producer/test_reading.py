@@ -27,11 +27,13 @@ from mcpweft import (
 from mcpweft.listener import Listener
 from mcpweft.outcome import problem, read_progress, read_result
 from mcpweft.result import read_block
+from mcpweft.ticket import left_of
 from mcpweft.waits import TICK, Wait, Waits
 from mcpweft_schemas import wire
 from mcpweft_schemas.connect import StoreUnreachableError
 from mcpweft_schemas.ident import LONGEST, producer_id, request_id, uuid7, worker_id
 from mcpweft_schemas.keys import PARTY, capability_of
+from mcpweft_schemas.life import Class
 from mcpweft_schemas.outcome import Attempt, Code, Executed, Times
 from mcpweft_schemas.packing import pack
 from mcpweft_schemas.wire import Reply
@@ -198,6 +200,23 @@ def test_importing_mcpweft_loads_neither_mcp_nor_arq() -> None:
     assert not _loaded("import mcpweft") & (heavy | {"redis", "pydantic", "msgpack"})
     assert not _loaded("from mcpweft import Client, SyncClient") & (heavy | {"pydantic"})
     assert not _loaded("from mcpweft import *") & {"mcp", "arq"}
+
+
+def test_what_waits_here_keeps_the_moments_that_it_was_given() -> None:
+    sent = wire.Submission(
+        id="a~1",
+        tool="t",
+        klass=Class.NORMAL,
+        body=b"",
+        timeout_ms=40_000,
+        delay_ms=30_000,
+        start_within_ms=35_000,
+    )
+    assert left_of(sent, 40.0) is sent
+    later = left_of(sent, 28.0)
+    assert (later.timeout_ms, later.delay_ms, later.start_within_ms) == (28_000, 18_000, 23_000)
+    last = left_of(sent, 0.0)
+    assert (last.timeout_ms, last.delay_ms, last.start_within_ms) == (1, 0, 1)
 
 
 # -- listening ---------------------------------------------------------------------------------------------

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -181,6 +182,22 @@ async def test_a_question_that_rules_send_elsewhere_says_where_it_went(shelf: Sh
         for _ in range(2):
             answer = await rag.query("zip", capability="vector_search")
             assert (answer.metadata.capability, answer.metadata.cached) == ("graph_query", False)
+
+
+@pytest.mark.parametrize(
+    ("asked", "pool", "went"),
+    [
+        ("search", "search", "search"),
+        ("search", "search--gpu", "search"),
+        ("search--gpu", "search--gpu", "search--gpu"),
+        ("search--gpu", "search--eu-gpu", "search--gpu"),
+        ("search--gpu", "other", "other"),
+        ("search", "other--gpu", "other"),
+    ],
+)
+def test_tags_that_rules_demand_are_no_other_capability(asked: str, pool: str, went: str) -> None:
+    result = cast("Any", SimpleNamespace(request_id=f"{pool}~1"))
+    assert rag_client._went(result, asked) == went
 
 
 async def test_who_has_more_time_does_not_share_the_end_of_who_has_less(

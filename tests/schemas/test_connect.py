@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import redis
+from redis.asyncio.connection import SSLConnection
 from redis.exceptions import ResponseError
 
 import realredis
@@ -42,6 +43,23 @@ def test_a_url_of_an_unknown_scheme_is_refused_with_those_that_are_known(url: st
 def test_a_sentinel_url_without_a_service_is_refused() -> None:
     with pytest.raises(InvalidConfigError, match="names no service"):
         Link.to("redis+sentinel://localhost:26379")
+
+
+def test_the_tls_of_a_sentinel_url_is_that_of_the_sentinels_too() -> None:
+    said = "rediss+sentinel://u:p%40ss@one:1,two:2/main/3?sentinel_password=w%26d&ssl_ca_certs=/ca.pem"
+    link = Link.to(said)
+    master = link._client.connection_pool.connection_kwargs
+    assert [master[name] for name in ("username", "password", "db", "ssl_ca_certs")] == [
+        "u",
+        "p@ss",
+        3,
+        "/ca.pem",
+    ]
+    for guide, host in zip(link._guides, ("one", "two"), strict=True):
+        pool = guide.connection_pool
+        assert pool.connection_kwargs["host"] == host
+        assert issubclass(pool.connection_class, SSLConnection)
+        assert [pool.connection_kwargs[name] for name in ("password", "ssl_ca_certs")] == ["w&d", "/ca.pem"]
 
 
 @realredis.every_store

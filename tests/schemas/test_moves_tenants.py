@@ -166,3 +166,13 @@ async def test_a_tenant_may_be_called_anything(pool: Pool) -> None:
     for tenant in ("a b", "ä{x}:*", "\n", "x" * 500):
         await _flood(pool, tenant, 3)
     assert len(await _next(pool, reader, 12)) == 12
+
+
+@pytest.mark.parametrize("wrong", ["1", "-3"])
+async def test_a_wrong_number_of_parked_requests_is_put_right(pool: Pool, wrong: str) -> None:
+    """As a version left it that kept no number."""
+    stat = pool.store.keys("echo").prefix + "stat"
+    await pool.store.link.run("HSET", stat, "parked", wrong)
+    reader = await pool.join()
+    assert await pool.fetch(reader, 5) == ()
+    assert await pool.store.link.run("HGET", stat, "parked") is None

@@ -46,6 +46,8 @@ async def test_a_worker_that_loses_its_lease_stops_the_server(bench: Bench) -> N
         await until(lambda: worker.session.pids is None)
         assert not worker.report.readiness()["ready"]
         assert await bench.state(call) == "delayed"
+        (attempt,) = (await bench.seen(call)).attempts
+        assert attempt.cause == "SHUTTING_DOWN", "nothing is wrong with the server"
         await bench.store.lease("server.echo", "thief", 0)
         await until(lambda: worker.report.readiness()["ready"], within=15.0)
         await bench.store.cancel(POOL, call)

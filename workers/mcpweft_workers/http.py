@@ -125,6 +125,8 @@ class Softened(httpx2.AsyncBaseTransport):
                 request, passage, Cause.CONNECTION_FAILED, text, unsent=isinstance(exc, _UNSENT)
             )
         if request.method != "POST":
+            if passage is not None:  # a call's answer that is gone on with
+                response.stream = Bounded(response, passage)
             return response
         if response.status_code >= _ERROR:
             return await self._refused(request, response, passage)
@@ -206,42 +208,54 @@ class Softened(httpx2.AsyncBaseTransport):
         return httpx2.Response(503, request=request, text=text)
 
 
-class Capped(httpx2.AsyncByteStream):
-    """An answer's bytes: ends early, with the call told why, over the limit or when the connection breaks."""
+class Bounded(httpx2.AsyncByteStream):
+    """An answer's bytes: ends early once nobody wants them."""
 
-    def __init__(self, response: httpx2.Response, cap: int, passage: Passage | None) -> None:
+    def __init__(self, response: httpx2.Response, passage: Passage | None) -> None:
         self._inner = cast("httpx2.AsyncByteStream", response.stream)  # an async transport gives no other
-        # An event stream may be of any length; each of its events has the SDK's own cap.
-        self._cap = None if "event-stream" in response.headers.get("content-type", "") else cap
         self._passage = passage
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        size, chunks = 0, aiter(self._inner)
+        chunks = aiter(self._inner)
         while (chunk := await self._next(chunks)) is not None:
-            size += len(chunk)
-            if self._cap is not None and size > self._cap:
-                self._note(Cause.TOO_LARGE, f"The answer is over {self._cap} bytes", Executed.YES)
-                return
             yield chunk
 
     async def _next(self, chunks: AsyncIterator[bytes]) -> bytes | None:
-        """Return the next bytes; None at the end, and where it breaks off or is given up."""
+        """Return the next bytes; None at the end, and where it is given up."""
         try:
             async with nullcontext() if self._passage is None else self._passage.waiting():
                 return await anext(chunks, None)
         except TimeoutError:
             return None
-        except httpx2.TransportError as exc:
-            self._note(Cause.CONNECTION_FAILED, f"The answer broke off: {_say(exc)}", Executed.MAYBE)
-            return None
-
-    def _note(self, cause: Cause, text: str, executed: Executed) -> None:
-        if self._passage is not None:
-            self._passage.fault(cause, text, executed)
 
     async def aclose(self) -> None:
         """Close the answer under it."""
         await self._inner.aclose()
+
+
+class Capped(Bounded):
+    """Of a call: ends early, with the call told why, over the limit or when the connection breaks, too."""
+
+    def __init__(self, response: httpx2.Response, cap: int, passage: Passage | None) -> None:
+        super().__init__(response, passage)
+        # An event stream may be of any length; each of its events has the SDK's own cap.
+        self._cap = None if "event-stream" in response.headers.get("content-type", "") else cap
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size = 0
+        try:
+            async for chunk in super().__aiter__():
+                size += len(chunk)
+                if self._cap is not None and size > self._cap:
+                    self._note(Cause.TOO_LARGE, f"The answer is over {self._cap} bytes", Executed.YES)
+                    return
+                yield chunk
+        except httpx2.TransportError as exc:
+            self._note(Cause.CONNECTION_FAILED, f"The answer broke off: {_say(exc)}", Executed.MAYBE)
+
+    def _note(self, cause: Cause, text: str, executed: Executed) -> None:
+        if self._passage is not None:
+            self._passage.fault(cause, text, executed)
 
 
 class _Trace:

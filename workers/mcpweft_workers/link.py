@@ -149,10 +149,8 @@ class Link:
         current = PASSAGE.set(passage)
         try:
             reply = await self.session.send_request(CallToolRequest(params=params), Reply)
-        except asyncio.CancelledError:
-            passage.give_up()
-            raise
         finally:
+            passage.give_up()
             PASSAGE.reset(current)
             if token is not None:
                 self.wire.forget_progress(token)

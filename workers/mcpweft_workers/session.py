@@ -310,14 +310,15 @@ class Session:
     async def restart(self, reason: str) -> None:
         """End the server at once and connect again; calls in flight fail. Returns once the old is gone."""
         link = self._link
-        self.cut(f"was restarted: {reason}")
         if link is not None:
+            link.wire.end(Cause.SERVER_DIED, f"Server {self.spec.name!r} was restarted: {reason}")
             await link.closed.wait()
 
-    def cut(self, what: str) -> None:
-        """End the server at once, without the time that it is given otherwise; calls in flight fail."""
+    def cut(self, why: str) -> None:
+        """End the server at once, though nothing is wrong with it: calls in flight are cut off."""
         if self._link is not None:
-            self._link.wire.end(Cause.SERVER_DIED, f"Server {self.spec.name!r} {what}")
+            self._link.wire.hurry = True
+            self._link.wire.end(Cause.CANCELLED, f"Server {self.spec.name!r} had to end: {why}")
 
     def _with_stderr(self, text: str) -> str:
         link = self._link

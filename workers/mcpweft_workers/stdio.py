@@ -71,7 +71,8 @@ class Stdio:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        gently = self._wire.ending is None or self._wire.ending[0] is Cause.CANCELLED
+        ending = self._wire.ending
+        gently = not self._wire.hurry and (ending is None or ending[0] is Cause.CANCELLED)
         self._wire.write = None
         self._stop_reading()
         self._pen.close()

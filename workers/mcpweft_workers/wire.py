@@ -183,6 +183,8 @@ class Wire:
         self.write: Callable[[SessionMessage, Passage | None], None] | None = None
         self.ending: tuple[Cause, str] | None = None
         """Why the session ended; None while it lives."""
+        self.hurry = False
+        """Whether the server gets no time to end by itself."""
         self._on_end = on_end
         self.list_changed = on_list_changed
         self._pending: dict[RequestId, Passage | None] = {}

@@ -334,7 +334,7 @@ class Worker:
                 server = tenure.create_task(self.session.run(), name="exclusive server")
                 await self._tenancy.keep()
                 self.gate.close("lease", f"lost the lease {self._tenancy.name}")
-                self.session.cut("lost its lease")  # at once: somebody else may start it now
+                self.session.cut("its lease is lost")  # somebody else may start it now
                 server.cancel()
 
     async def _stand_by(self) -> None:

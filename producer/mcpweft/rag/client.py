@@ -195,7 +195,7 @@ class _Opened:
 
         routed = await self.route.go(capability, query, fabric, within)
         result = routed.result
-        went = capability if routed.detour else _pool_of(result)  # rules may have sent it elsewhere
+        went = capability if routed.detour else _went(result, capability)
         found = passages(result.data, query, f"{capability} on server {result.server!r}")
         answer = Answer(
             found,
@@ -252,9 +252,10 @@ class _Tool:
     """When it is asked for anew."""
 
 
-def _pool_of(result: Result) -> str:
-    """Return the capability that answered, without the tags that rules demanded."""
-    return untagged(capability_of(result.request_id))[0]
+def _went(result: Result, capability: str) -> str:
+    """Return the capability that answered: rules may send a question elsewhere, or to servers with tags."""
+    plain = untagged(capability_of(result.request_id))[0]
+    return capability if plain == untagged(capability)[0] else plain
 
 
 def _key(query: Query, choice: Choice) -> str:

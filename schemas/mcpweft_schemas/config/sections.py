@@ -86,9 +86,9 @@ class RedisConfig(Section):
         default=None,
         repr=False,  # it may hold a password
         description="Where the store is: `redis://`, `unix://`, `redis+cluster://` or "
-        "`redis+sentinel://host:port,host:port/service`; with TLS `rediss`, where it says `redis`. Unset: "
-        "`mcpweft up` starts one of its own, and everything else looks for a running `up`. `MCPWEFT_URL` "
-        "sets it too.",
+        "`redis+sentinel://host:port,host:port/service` (`?sentinel_password=` is the Sentinels' own); with "
+        "TLS `rediss`, where it says `redis`. Unset: `mcpweft up` starts one of its own, and everything else "
+        "looks for a running `up`. `MCPWEFT_URL` sets it too.",
     )
     eviction: Eviction = Field(
         default=Eviction.REFUSE,

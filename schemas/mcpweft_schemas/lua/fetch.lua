@@ -218,7 +218,7 @@ if limited then
 end
 
 local stat = redis.call('HMGET', base .. 'stat', 'turn', 'bytes', 'parked')
-local parked, served = (tonumber(stat[3]) or 0) > 0, 0
+local parked, served = stat[3] and stat[3] ~= '0', 0
 
 -- Takes up to `n` of the parked requests of a class, its tenants in turn: those whose lead was lost without a word, for
 -- any other goes into the stream in time.
@@ -326,7 +326,11 @@ local function new_ones()
   turn[1] = at
   local text = table.concat(turn, ' ')
   if reads > 0 and text ~= stat[1] then redis.call('HSET', base .. 'stat', 'turn', text) end
-  return dry < 4 and (untaken() > 0 or any_ring())
+  if dry == 4 then
+    any_ring() -- which puts the number of the parked right, where it is wrong
+    return false
+  end
+  return untaken() > 0 or any_ring()
 end
 
 due_ones()
