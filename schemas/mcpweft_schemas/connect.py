@@ -348,12 +348,17 @@ def _cluster(url: str, plain: str, extra: dict[str, Any]) -> Link:
         node = cluster.get_node_from_key(key)
         where = f"[{node.host}]:{node.port}" if ":" in node.host else f"{node.host}:{node.port}"
         parts = urlsplit(plain)
-        user, at, _ = parts.netloc.rpartition("@")
-        there = urlunsplit(parts._replace(netloc=f"{user}{at}{where}"))
+        there = urlunsplit(parts._replace(netloc=_elsewhere(parts.netloc, where)))
         more = _options() | _keepalive() | extra
         return _client(aioredis.Redis.from_url(there, single_connection_client=True, **more))
 
     return Link(url, cluster, connect)
+
+
+def _elsewhere(netloc: str, place: str) -> str:
+    """Return what a URL says of the user and the password, and another place."""
+    user, at, _ = netloc.rpartition("@")
+    return f"{user}{at}{place}"
 
 
 def _cluster_options() -> dict[str, Any]:
@@ -378,9 +383,8 @@ def _sentinel(url: str, extra: dict[str, Any]) -> Link:
     query = dict(parse_qsl(parts.query))
     word = query.pop("sentinel_password", "")
     tls = parts.scheme.startswith("rediss")
-    user, at, _ = parts.netloc.rpartition("@")
-    netloc = f"{user}{at}master"
-    said = parse_url(urlunsplit(("rediss" if tls else "redis", netloc, f"/{db or 0}", urlencode(query), "")))
+    place = _elsewhere(parts.netloc, "master")
+    said = parse_url(urlunsplit(("rediss" if tls else "redis", place, f"/{db or 0}", urlencode(query), "")))
     there = {name: value for name, value in said.items() if name not in {"host", "port", "connection_class"}}
     encrypted: dict[str, Any] = {"ssl": True} if tls else {}
     options = _options() | _keepalive() | there | extra | encrypted

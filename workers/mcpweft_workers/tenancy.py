@@ -72,10 +72,9 @@ class Tenancy:
 
     async def _ask(self) -> bool:
         asked = self._clock()
+        # No answer is waited for beyond the lease; one that is not held has no end.
         left = self._until - asked
-        limit = (
-            min(self._ttl / 3, left) if left > 0 else self._ttl / 3
-        )  # no answer is waited for beyond the lease
+        limit = min(self._ttl / 3, left) if left > 0 else self._ttl / 3
         try:
             async with asyncio.timeout(limit):
                 lease = await self._store.lease(self.name, self._worker, round(self._ttl * 1000))

@@ -138,11 +138,8 @@ class RagClient:
             return _again(kept, opened.clock() - begun)
         try:
             async with asyncio.timeout(within + _GRACE_S):
-                same = (
-                    key,
-                    within,
-                    asked.priority,
-                )  # who has longer, or comes first, is not held back by others
+                # Who has longer, or comes first, is not held back by others.
+                same = key, within, asked.priority
                 return await opened.flights.join(same, lambda: opened.ask(asked, choice, key, within))
         except TimeoutError:
             raise _overdue(within) from None
@@ -180,7 +177,8 @@ class _Opened:
 
         async def fabric(left: float) -> Result:
             nonlocal may_keep
-            tool, may_keep = await self._tool(capability)
+            known = await self._tool(capability)
+            tool, may_keep = known.searcher, known.read_only
             return await self.client.call(
                 capability,
                 arguments_of(query, tool),
@@ -218,28 +216,28 @@ class _Opened:
             self.kept[key] = answer
         return answer
 
-    async def _tool(self, capability: str) -> tuple[Searcher, bool]:
-        """Return the tool of a pool that searches, and whether all of its servers call it read-only."""
+    async def _tool(self, capability: str) -> _Tool:
+        """Return what is known of the tool of a pool that searches."""
         known = self._tools.get(capability)
         if known is not None and self.clock() < known.until:
-            return known.searcher, known.read_only
+            return known
         wanted = self.settings.tools.get(capability)
-        unknown = Searcher(wanted or USUAL, {})
+        unknown = _Tool(Searcher(wanted or USUAL, {}))
         try:
             listed = await self.client.tools(capability)
         except UnknownCapabilityError:
-            return unknown, False  # a name that only rules know; the call itself says so, where they do not
+            return unknown  # a name that only rules know; the call itself says so, where they do not
         except StoreUnreachableError:
             if known is None:
                 raise
-            return known.searcher, known.read_only  # the call itself waits for the store to come back
+            return known  # the call itself waits for the store to come back
         if not listed:  # nobody has served there yet: whoever comes will say
-            return unknown, False
+            return unknown
         tool = choose(listed, wanted, f"capability {capability!r}")
         read_only = all(each.read_only for each in listed if each.name == tool.name)
         found = _Tool(Searcher(tool.name, tool.input_schema), read_only, self.clock() + _TOOLS_S)
         self._tools[capability] = found
-        return found.searcher, found.read_only
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,8 +245,9 @@ class _Tool:
     """What is known of a pool's tool."""
 
     searcher: Searcher
-    read_only: bool
-    until: float
+    read_only: bool = False
+    """Whether all of the pool's servers call it so."""
+    until: float = 0.0
     """When it is asked for anew."""
 
 
